@@ -1,0 +1,72 @@
+# plyfs: build, check, test, demo. `make help` explains.
+
+SHELL := /bin/bash
+.SHELLFLAGS := -eu -o pipefail -c
+.DEFAULT_GOAL := help
+MAKEFLAGS += --no-print-directory
+
+# One launcher in dist/bin per command; each runs dist/cli/<name>.js.
+BINS := plyfs
+
+# Node's own headers where they are installed with it: then node-gyp downloads nothing.
+NODE_PREFIX := $(shell dirname "$$(dirname "$$(readlink -f "$$(command -v node)")")")
+NODEDIR := $(if $(wildcard $(NODE_PREFIX)/include/node/node_api.h),--nodedir=$(NODE_PREFIX))
+
+.PHONY: help build native typescript check test test-long demo fuzz clean
+
+help: ## explain the targets (the default)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@echo
+	@echo '  sudo scripts/setup installs the Debian packages that these need.'
+	@echo '  Some tests only: make build && scripts/run-tests dist/test/lint/*.test.js'
+
+build: native typescript ## npm ci if needed, the addon if its sources changed, TypeScript, dist/bin
+
+# npm ci leaves this file behind, so it is as new as the installation.
+node_modules/.package-lock.json: package-lock.json
+	npm ci --no-audit --no-fund
+	@touch $@
+
+native: node_modules/.package-lock.json
+	@[ -f native-bindings/binding.gyp ] || { echo 'native-bindings/binding.gyp is not there yet: no addon is built'; exit 0; }; \
+	addon=$$(ls -t native-bindings/build/Release/*.node 2>/dev/null | head -n 1 || true); \
+	if [ -z "$$addon" ] || [ -n "$$(find native-bindings/binding.gyp native-bindings/src -type f -newer "$$addon" -print -quit)" ]; then \
+	  echo 'npx node-gyp rebuild -C native-bindings $(NODEDIR)'; \
+	  npx --no-install node-gyp rebuild -C native-bindings $(NODEDIR); \
+	fi
+
+typescript: node_modules/.package-lock.json
+	npx --no-install tsc -p tsconfig.json
+	@mkdir -p dist/bin
+	@for name in $(BINS); do \
+	  printf '%s\n' '#!/usr/bin/env node' "'use strict';" \
+	    "const { dirname, join } = require('node:path');" \
+	    "require(join(dirname(require('node:fs').realpathSync(__filename)), '../cli/$$name.js'));" >dist/bin/$$name.new; \
+	  chmod 755 dist/bin/$$name.new; \
+	  mv dist/bin/$$name.new dist/bin/$$name; \
+	done
+
+check: build ## types, ESLint (with the folder rule), Prettier, the protocol tables
+	npx --no-install eslint --max-warnings 0 .
+	npx --no-install prettier --check --log-level warn .
+	@if [ -f scripts/check-protocol.ts ]; then echo 'node dist/scripts/check-protocol.js'; node dist/scripts/check-protocol.js; fi
+
+test: build ## all tests but the long ones; the last line is `N passed, N failed`
+	@scripts/run-tests
+
+test-long: build ## all tests, those that take minutes too
+	@PLYFS_TEST_LONG=1 scripts/run-tests
+
+demo: ## a Debian root from three layers, apt-get install in one of two mounts (root)
+	@scripts/demo
+
+fuzz: build ## throw malformed messages at the decoder
+	@if [ -f dist/scripts/fuzz.js ]; then node dist/scripts/fuzz.js; else echo 'make fuzz: scripts/fuzz.ts is not there yet' >&2; exit 1; fi
+
+clean: ## remove dist and the built addon (node_modules stays)
+	rm -rf dist native-bindings/build .tap
+
+# With -j, tests run after the checks: they measure and mount, and their count is the last line.
+ifneq (,$(filter check,$(MAKECMDGOALS)))
+test test-long: check
+endif
