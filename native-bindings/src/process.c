@@ -1,0 +1,139 @@
+/**
+ * Mounting, and what concerns the whole process or the calling thread.
+ */
+#include "args.h"
+
+#include <sched.h>
+#include <sys/mount.h>
+#include <sys/prctl.h>
+#include <sys/resource.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+#include <pthread.h>
+
+#ifndef SYS_close_range
+#define SYS_close_range 436
+#endif
+
+/** A path in a Buffer, as a C string. False when it is no Buffer; *error when it cannot be a path. */
+static bool readPath(napi_env env, napi_value value, char out[PATH_MAX], int32_t *error) {
+  bool isBuffer = false;
+  void *bytes;
+  size_t length;
+  napi_is_buffer(env, value, &isBuffer);
+  if (!isBuffer || napi_get_buffer_info(env, value, &bytes, &length) != napi_ok) return false;
+  *error = length >= PATH_MAX ? -ENAMETOOLONG : length > 0 && memchr(bytes, 0, length) ? -EINVAL : 0;
+  if (*error < 0) return true;
+  if (length > 0) memcpy(out, bytes, length);
+  out[length] = 0;
+  return true;
+}
+
+static bool isString(napi_env env, napi_value value) {
+  napi_valuetype type;
+  return napi_typeof(env, value, &type) == napi_ok && type == napi_string;
+}
+
+napi_value method_mount(napi_env env, napi_callback_info info) {
+  napi_value value[5];
+  size_t given = 5;
+  napi_get_cb_info(env, info, &given, value, NULL, NULL);
+  char source[PATH_MAX], target[PATH_MAX], type[256], data[PATH_MAX];
+  int32_t flags, error = 0;
+  if (!isString(env, value[0]) || !readPath(env, value[1], target, &error) || !isString(env, value[2]) ||
+      !readInteger(env, value[3], &flags) || !isString(env, value[4])) {
+    return typeError(env, "mount(source: string, target: Buffer, type: string, flags: integer, data: string)");
+  }
+  if (error < 0) return integer(env, error);
+  // The kernel takes at most a page of data (copy_mount_options) and PATH_MAX of the rest.
+  if (!readString(env, value[0], source, sizeof source) || !readString(env, value[2], type, sizeof type) ||
+      !readString(env, value[4], data, sizeof data)) {
+    return integer(env, -EINVAL);
+  }
+  FAULT(env, "mount");
+  return integer(env, result(mount(source, target, type, (uint32_t)flags, data)));
+}
+
+napi_value method_umount(napi_env env, napi_callback_info info) {
+  napi_value value[2];
+  size_t given = 2;
+  napi_get_cb_info(env, info, &given, value, NULL, NULL);
+  char target[PATH_MAX];
+  int32_t flags, error = 0;
+  if (!readPath(env, value[0], target, &error) || !readInteger(env, value[1], &flags)) {
+    return typeError(env, "umount(target: Buffer, flags: integer)");
+  }
+  if (error < 0) return integer(env, error);
+  FAULT(env, "umount");
+  return integer(env, result(umount2(target, flags)));
+}
+
+// ---- CPUs ----------------------------------------------------------------------------------------------------------------------------
+
+enum { MOST_CPUS = 8192 };
+
+static union {
+  cpu_set_t set;
+  uint8_t space[MOST_CPUS / 8];
+} processCpus;
+static int32_t processCpusError = -ENXIO;
+
+/** sched_getaffinity(2) of the main thread, whichever loads the addon: none has pinned itself yet. */
+static void readAffinity(void) {
+  processCpusError = result(sched_getaffinity(getpid(), sizeof processCpus, &processCpus.set));
+}
+
+void recordAffinity(void) {
+  static pthread_once_t once = PTHREAD_ONCE_INIT;
+  pthread_once(&once, readAffinity);
+}
+
+int32_t unpinThread(void) {
+  if (processCpusError < 0) return processCpusError;
+  return result(sched_setaffinity(0, sizeof processCpus, &processCpus.set));
+}
+
+int32_t call_pinThread(const int32_t *arg) {
+  if (arg[0] == -1) return unpinThread();
+  if (arg[0] < 0 || arg[0] >= MOST_CPUS) return -EINVAL;
+  uint8_t one[MOST_CPUS / 8] __attribute__((aligned(sizeof(long)))) = {0};
+  CPU_SET_S((size_t)arg[0], sizeof one, (cpu_set_t *)one);
+  return result(sched_setaffinity(0, sizeof one, (cpu_set_t *)one));
+}
+
+// ---- the rest ------------------------------------------------------------------------------------------------------------------------
+
+/** The kernel keeps 15 bytes of it. */
+napi_value method_nameThread(napi_env env, napi_callback_info info) {
+  napi_value value;
+  size_t given = 1;
+  napi_get_cb_info(env, info, &given, &value, NULL, NULL);
+  char name[64];
+  if (!isString(env, value)) return typeError(env, "nameThread(name: string)");
+  napi_get_value_string_utf8(env, value, name, sizeof name, NULL);
+  FAULT(env, "nameThread");
+  return integer(env, result(prctl(PR_SET_NAME, name)));
+}
+
+int32_t call_umask(const int32_t *arg) {
+  return (int32_t)umask((mode_t)arg[0] & 0777);
+}
+
+int32_t call_raiseFileLimit(const int32_t *arg) {
+  (void)arg;
+  struct rlimit limit;
+  if (getrlimit(RLIMIT_NOFILE, &limit) < 0) return -errno;
+  limit.rlim_cur = limit.rlim_max;
+  if (setrlimit(RLIMIT_NOFILE, &limit) < 0) return -errno;
+  return limit.rlim_cur > INT32_MAX ? INT32_MAX : (int32_t)limit.rlim_cur;
+}
+
+int32_t call_exitNow(const int32_t *arg) {
+  _exit(arg[0]);
+}
+
+int32_t call_closeFrom(const int32_t *arg) {
+  if (arg[0] < 0) return -EINVAL;
+  return result(syscall(SYS_close_range, (unsigned)arg[0], ~0u, 0));
+}
