@@ -224,7 +224,23 @@ static int do_getlock(const struct call *c) {
 }
 
 const struct verb data_verbs[] = {
-  {"read", do_read}, {"write", do_write}, {"lseek", do_lseek}, {"segments", do_segments}, {"fallocate", do_fallocate},
-  {"copyrange", do_copyrange}, {"sendfile", do_sendfile}, {"fsync", do_fsync}, {"fdatasync", do_fdatasync}, {"syncfs", do_syncfs},
-  {"mmap", do_mmap}, {"mread", do_mread}, {"mwrite", do_mwrite}, {"msync", do_msync}, {"munmap", do_munmap}, {"flock", do_flock},
-  {"lock", do_lock}, {"getlock", do_getlock}, {0}};
+  {"read", do_read, "fd path at off len flags full once"},
+  {"write", do_write, "fd path at off len flags data pattern"},
+  {"lseek", do_lseek, "fd off whence"},
+  {"segments", do_segments, "fd path at"},
+  {"fallocate", do_fallocate, "fd mode off len"},
+  {"copyrange", do_copyrange, "fd tofd off tooff len"},
+  {"sendfile", do_sendfile, "fd tofd off len"},
+  {"fsync", do_fsync, "fd"},
+  {"fdatasync", do_fdatasync, "fd"},
+  {"syncfs", do_syncfs, "fd"},
+  {"mmap", do_mmap, "map fd len off prot private"},
+  {"mread", do_mread, "map off len full"},
+  {"mwrite", do_mwrite, "map off data"},
+  {"msync", do_msync, "map"},
+  {"munmap", do_munmap, "map"},
+  {"flock", do_flock, "fd kind wait"},
+  {"lock", do_lock, "fd kind start len ofd wait"},
+  {"getlock", do_getlock, "fd kind start len ofd"},
+  {0},
+};

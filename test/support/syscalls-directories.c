@@ -130,4 +130,10 @@ static int do_seekcheck(const struct call *c) {
   return result;
 }
 
-const struct verb directory_verbs[] = {{"list", do_list}, {"getdents", do_getdents}, {"seekdir", do_seekdir}, {"seekcheck", do_seekcheck}, {0}};
+const struct verb directory_verbs[] = {
+  {"list", do_list, "fd path at ino dots size"},
+  {"getdents", do_getdents, "fd size keep dots"},
+  {"seekdir", do_seekdir, "fd keep"},
+  {"seekcheck", do_seekcheck, "fd path at size"},
+  {0},
+};

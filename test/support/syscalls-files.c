@@ -192,7 +192,26 @@ static int do_setflags(const struct call *c) {
 }
 
 const struct verb file_verbs[] = {
-  {"open", do_open}, {"close", do_close}, {"dup", do_dup}, {"stat", do_stat}, {"mkdir", do_mkdir}, {"mknod", do_mknod},
-  {"symlink", do_symlink}, {"readlink", do_readlink}, {"link", do_link}, {"linkfd", do_linkfd}, {"unlink", do_unlink},
-  {"rmdir", do_rmdir}, {"rename", do_rename}, {"chmod", do_chmod}, {"chown", do_chown}, {"utimens", do_utimens},
-  {"access", do_access}, {"truncate", do_truncate}, {"statfs", do_statfs}, {"getflags", do_getflags}, {"setflags", do_setflags}, {0}};
+  {"open", do_open, "fd path at flags mode"},
+  {"close", do_close, "fd"},
+  {"dup", do_dup, "fd to"},
+  {"stat", do_stat, "fd path at follow"},
+  {"mkdir", do_mkdir, "path at mode"},
+  {"mknod", do_mknod, "path at mode dev"},
+  {"symlink", do_symlink, "target path at"},
+  {"readlink", do_readlink, "fd path at"},
+  {"link", do_link, "path at to toat follow"},
+  {"linkfd", do_linkfd, "fd to toat"},
+  {"unlink", do_unlink, "path at"},
+  {"rmdir", do_rmdir, "path at"},
+  {"rename", do_rename, "path at to toat flags"},
+  {"chmod", do_chmod, "fd path at mode"},
+  {"chown", do_chown, "fd path at follow owner group"},
+  {"utimens", do_utimens, "fd path at follow atime mtime"},
+  {"access", do_access, "path at mode"},
+  {"truncate", do_truncate, "fd path at size"},
+  {"statfs", do_statfs, "fd path at"},
+  {"getflags", do_getflags, "fd"},
+  {"setflags", do_setflags, "fd value"},
+  {0},
+};

@@ -201,4 +201,8 @@ static int remove_tree(int dirfd, const char *name) {
 
 static int do_remove(const struct call *c) { return remove_tree(directory_of(c, "at"), text(c, "path", NULL)); }
 
-const struct verb tree_verbs[] = {{"manifest", do_manifest}, {"remove", do_remove}, {0}};
+const struct verb tree_verbs[] = {
+  {"manifest", do_manifest, "path at hash xattrs private ino"},
+  {"remove", do_remove, "path at"},
+  {0},
+};

@@ -113,5 +113,14 @@ static int do_events(const struct call *c) {
 }
 
 const struct verb process_verbs[] = {
-  {"exec", do_exec}, {"chdir", do_chdir}, {"sleep", do_sleep}, {"ids", do_ids}, {"drop", do_drop}, {"handle", do_handle},
-  {"openhandle", do_openhandle}, {"watch", do_watch}, {"events", do_events}, {0}};
+  {"exec", do_exec, "path arg"},
+  {"chdir", do_chdir, "fd path at"},
+  {"sleep", do_sleep, "ms"},
+  {"ids", do_ids, ""},
+  {"drop", do_drop, ""},
+  {"handle", do_handle, "path at keep"},
+  {"openhandle", do_openhandle, "fd keep at flags"},
+  {"watch", do_watch, "fd path at mask"},
+  {"events", do_events, "fd"},
+  {0},
+};

@@ -52,4 +52,10 @@ static int do_removexattr(const struct call *c) {
   return result_of((flag(c, "follow") ? removexattr : lremovexattr)(plain_path(c), name));
 }
 
-const struct verb xattr_verbs[] = {{"getxattr", do_getxattr}, {"setxattr", do_setxattr}, {"listxattr", do_listxattr}, {"removexattr", do_removexattr}, {0}};
+const struct verb xattr_verbs[] = {
+  {"getxattr", do_getxattr, "fd path at follow name size"},
+  {"setxattr", do_setxattr, "fd path at follow name value size flags"},
+  {"listxattr", do_listxattr, "fd path at follow size"},
+  {"removexattr", do_removexattr, "fd path at follow name"},
+  {0},
+};

@@ -4,9 +4,10 @@
  *
  *   request   VERB key=value key=value…        in bytes; \xHH stands for any byte that is not printable ASCII, a space, or \
  *   answer    | key=value key=value…           rows: none, or as many as there are entries, xattrs, files
- *             ok key=value…                    or, instead of ok, the errno's name (ENOENT), or SIGBUS
+ *             ok key=value…                    or, instead of ok, the errno's name (ENOENT), or SIGBUS. A descriptor that does not
+ *                                              exist (an earlier open failed) is EBADF
  *
- * Empty lines are passed over. A line that makes no sense (unknown verb, flag, descriptor) ends the helper with status 2 and a
+ * Empty lines are passed over. A line that makes no sense (unknown verb, argument, flag) ends the helper with status 2 and a
  * message: that is a mistake in the test, not an outcome. For every operation:
  *   path=P [at=D]     relative to DIR, or to the descriptor named D. The last component is not followed; follow=1 follows it.
  *   fd=F              a descriptor that an earlier open gave the name F. Where path= is also possible, either will do.
@@ -16,7 +17,7 @@
  *   name=, modes octal (mode=0644), times S.NNNNNNNNN (the nanoseconds count up, also for S < 0) or now or omit
  *
  * open fd= path= [flags=O_RDWR|O_CREAT…] [mode=]      close fd=      dup fd= to=      openat flags are those of <fcntl.h> by name
- * stat path=|fd=   type (f d l p s c b) mode uid gid size nlink rdev blocks ino dev mnt atime mtime ctime btime
+ * stat path=|fd=   type (f d l p s c b) mode uid gid size nlink rdev blocks ino dev atime mtime ctime btime
  * mkdir path= [mode=]    mknod path= mode=010644 [dev=1:3]    symlink target= path=    readlink path=|fd=  → target
  * link path= [at=] to= [toat=]    linkfd fd= to= [toat=] (through /proc/self/fd)    unlink    rmdir
  * rename path= to= [at= toat=] [flags=NOREPLACE|EXCHANGE|WHITEOUT]
@@ -54,12 +55,24 @@
 static sigjmp_buf on_bus_error;
 static void bus_error(int signal) { siglongjmp(on_bus_error, signal); }
 
-static operation find_verb(const char *name) {
+static const struct verb *find_verb(const char *name) {
   const struct verb *const tables[] = {file_verbs, data_verbs, directory_verbs, xattr_verbs, process_verbs, tree_verbs};
   for (size_t i = 0; i < sizeof tables / sizeof *tables; i++)
     for (const struct verb *v = tables[i]; v->name; v++)
-      if (!strcmp(v->name, name)) return v->run;
+      if (!strcmp(v->name, name)) return v;
   broken("unknown verb %s", name);
+}
+
+static bool has_word(const char *list, const char *word) {
+  size_t length = strlen(word);
+  for (const char *p = list; (p = strstr(p, word)); p += length)
+    if ((p == list || p[-1] == ' ') && (p[length] == ' ' || !p[length])) return true;
+  return false;
+}
+
+static void check_arguments(const struct verb *v, const struct call *c) {
+  for (int i = 0; i < c->count; i++)
+    if (!has_word(v->args, c->args[i].key) && !has_word("uid gid groups umask defer", c->args[i].key)) broken("%s has no argument %s", v->name, c->args[i].key);
 }
 
 /* Takes the identity the call asks for. The saved uid stays 0, so that drop_identity can come back. */
@@ -83,11 +96,13 @@ static void drop_identity(const struct call *c) {
 }
 
 static void perform(const struct call *c) {
-  operation run = find_verb(c->verb);
+  static const struct verb *v; /* static: siglongjmp must not lose it */
+  v = find_verb(c->verb);
+  check_arguments(v, c);
   const struct arg *mask = find_arg(c, "umask");
   if (mask) umask((mode_t)strtoul(mask->value, NULL, 8));
   int result = take_identity(c);
-  if (!result) result = sigsetjmp(on_bus_error, 1) ? -EHWPOISON : run(c);
+  if (!result) result = sigsetjmp(on_bus_error, 1) ? -EHWPOISON : v->run(c);
   drop_identity(c);
   if (mask) umask(0);
   end_call(result);

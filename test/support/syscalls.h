@@ -26,6 +26,7 @@ typedef int (*operation)(const struct call *);
 struct verb {
   const char *name;
   operation run;
+  const char *args; /* the keys it knows, besides uid gid groups umask */
 };
 extern const struct verb file_verbs[], data_verbs[], directory_verbs[], xattr_verbs[], process_verbs[], tree_verbs[];
 

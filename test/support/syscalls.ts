@@ -158,8 +158,9 @@ function encodeValue(key: string, value: unknown): string {
   return escape(typeof value === 'number' ? String(value) : (value as Bytes));
 }
 
-/** One request line. */
-export function encode(operation: Operation): string {
+/** One request line. A string is a line already (script.ts makes them). */
+export function encode(operation: Operation | string): string {
+  if (typeof operation === 'string') return operation + '\n';
   const { verb, ...args } = operation;
   let line: string = verb;
   for (const [key, value] of Object.entries(args)) {
@@ -211,7 +212,7 @@ export interface SyscallsOptions {
 export class HelperError extends Error {
   constructor(
     message: string,
-    readonly operation: Operation | undefined,
+    readonly operation: Operation | string | undefined,
     readonly outcomes: Outcome[],
   ) {
     super(operation ? `${message}, at: ${encode(operation).trimEnd()}` : message);
@@ -219,7 +220,7 @@ export class HelperError extends Error {
 }
 
 interface Waiting {
-  operations: readonly Operation[];
+  operations: readonly (Operation | string)[];
   outcomes: Outcome[];
   done: (error?: Error) => void;
 }
@@ -256,7 +257,7 @@ export class Syscalls {
     return this.child.pid;
   }
 
-  async run(operations: readonly Operation[]): Promise<Outcome[]> {
+  async run(operations: readonly (Operation | string)[]): Promise<Outcome[]> {
     if (this.waiting) throw new Error('another run() is under way');
     if (operations.length === 0) return [];
     const outcomes: Outcome[] = [];
@@ -327,7 +328,7 @@ export class Syscalls {
 /** A helper for one batch. */
 export async function runOperations(
   directory: string,
-  operations: readonly Operation[],
+  operations: readonly (Operation | string)[],
   options: SyscallsOptions = {},
 ): Promise<Outcome[]> {
   const helper = Syscalls.start(directory, options);
