@@ -5,15 +5,19 @@
  *
  * - **Memory.** One shared mapping per process, the *arena*: a memfd mapped once at its greatest size. "Offset" always means a byte
  *   offset into it. A buffer is (offset, capacity). Every range is checked against the arena before it is used: -EFAULT when it does
- *   not fit. A path or name is NUL-terminated bytes at an offset; without a NUL before PATH_MAX (4096) bytes: -ENAMETOOLONG.
+ *   not fit. A path or name is NUL-terminated bytes at an offset; without a NUL before PATH_MAX (4096) bytes: -ENAMETOOLONG, or
+ *   -EFAULT when the arena ends before that.
  * - **Arguments** are 32-bit integers. A missing argument or one that is no integer: -EINVAL, and nothing is done. A 64-bit argument
- *   is two: low word, then high word (signed 64-bit when put together).
+ *   is two: low word, then high word (signed 64-bit when put together). Integers from -2^31 to 2^32-1 are taken, modulo 2^32; whatever
+ *   else is a number (NaN, a fraction, more bits) is no integer here.
  * - **Result**: a count or a file descriptor >= 0, or a negative errno. Nothing throws, nothing is allocated on the JS heap.
  * - Every descriptor made is close-on-exec. EINTR is retried for calls that can be restarted.
  * - (dirfd, path): an absolute path is refused with -EINVAL, so that a call cannot leave its directory by accident. The final
  *   component is never followed if it is a symlink. Callers pass one component, or a path they know to hold no symlinks; use
  *   {@link Native.openDirectory} and {@link Native.openBeneath} where symlinks must be refused on the way. An empty path names
- *   dirfd's own file where the call's comment says so.
+ *   dirfd's own file where the call's comment says so, else it is -ENOENT. A negative dirfd is -EBADF, AT_FDCWD too.
+ * - A process whose environment says PLYFS_NO_XATTRAT=1 or PLYFS_NO_FCHMODAT2=1 at the first such call does without these system calls,
+ *   as on an older kernel: for tests.
  */
 import { join } from 'node:path';
 
@@ -97,11 +101,13 @@ export interface Native {
   // ---- arena -------------------------------------------------------------------------------------------------------------------
   /** Makes the process's arena: a memfd of `mebibytes` MiB, mapped shared and without reserve. Once per process: then -EEXIST. Returns its fd. */
   arenaCreate(mebibytes: number): number;
-  /** Maps an arena another process made. Once per process. 0 or -errno; -EINVAL when the memfd is smaller than asked. */
+  /** Maps an arena another process made. Once per process. 0 or -errno; -EINVAL when the memfd is smaller than asked. The arena keeps
+   * a duplicate of its descriptor, here and in arenaCreate: yours may be closed. */
   arenaAttach(fd: number, mebibytes: number): number;
-  /** The arena as an ArrayBuffer of the calling thread (worker threads each call it once). Throws before arenaCreate/arenaAttach. */
+  /** The arena as an ArrayBuffer of the calling thread (worker threads each call it once). Throws before arenaCreate/arenaAttach.
+   * Always the same object in one thread. (Node 20: Buffer.write does nothing in a Buffer of the whole of a 2048 MiB arena; make smaller views.) */
   arenaBuffer(): ArrayBuffer;
-  /** Gives whole pages back (fallocate PUNCH_HOLE on the memfd): they read as zero afterwards. */
+  /** Gives whole pages back (fallocate PUNCH_HOLE on the memfd): they read as zero afterwards. Of a page only partly in the range that part is zeroed. */
   arenaPunch(offset: number, length: number): number;
   /** futex(2) FUTEX_WAIT on the 4-aligned word at `offset` while it holds `expected`; 0, -EAGAIN, -ETIMEDOUT. timeoutMs < 0: no limit. */
   futexWait(offset: number, expected: number, timeoutMs: number): number;
@@ -142,10 +148,12 @@ export interface Native {
   // ---- files: (dirfd, path) as above ---------------------------------------------------------------------------------------------
   /** openat(dirfd, path, flags|O_CLOEXEC|O_NOFOLLOW, mode). An empty path reopens dirfd itself through /proc/self/fd. */
   openat(dirfd: number, path: number, flags: number, mode: number): number;
-  /** openat2 with RESOLVE_BENEATH|RESOLVE_NO_SYMLINKS|RESOLVE_NO_MAGICLINKS. Symlink on the way: -ELOOP. */
+  /** openat2 with RESOLVE_BENEATH|RESOLVE_NO_SYMLINKS|RESOLVE_NO_MAGICLINKS. Symlink on the way: -ELOOP; as the last component too, unless the
+   * flags are O_PATH|O_NOFOLLOW, which open the symlink itself. ".." above dirfd: -EXDEV. A flag that openat2 does not know: -EINVAL
+   * (openat ignores it), and the open_flags of a FUSE request hold such ones (FMODE_EXEC, 0x20). */
   openBeneath(dirfd: number, path: number, flags: number, mode: number): number;
   /** O_PATH|O_DIRECTORY descriptor of a directory below dirfd; symlinks refused as in openBeneath; the path is `length` bytes, of any length,
-   * without NUL, opened in steps when longer than PATH_MAX. Length 0: a duplicate of dirfd. */
+   * without NUL, opened in steps when longer than PATH_MAX (".." cannot leave the step it stands in: -EXDEV). Length 0: a duplicate of dirfd. */
   openDirectory(dirfd: number, path: number, length: number): number;
   /** openat of an absolute or cwd-relative path, symlinks followed: for what the user named on the command line, never for a layer's content. */
   openHost(path: number, flags: number, mode: number): number;
@@ -185,12 +193,14 @@ export interface Native {
   listxattr(dirfd: number, path: number, out: number, size: number): number;
   removexattr(dirfd: number, path: number, name: number): number;
   /** Every xattr of one file copied to another, but for names with the given prefix (NUL-terminated offset, "" = none left out).
-   * Stops at the first failure; -EOPNOTSUPP of the source is success; on the destination it is a failure only for names other than security.selinux. */
+   * Stops at the first failure; -EOPNOTSUPP of the source is success; on the destination it is a failure only for names other than security.selinux. A name removed meanwhile is left out. */
   copyXattrs(dirfd: number, path: number, newDirfd: number, newPath: number, exceptPrefix: number): number;
 
   // ---- directories ---------------------------------------------------------------------------------------------------------------
   /** Reads on from the position of directory descriptor `fd` (O_RDONLY|O_DIRECTORY): DirentRecords into (out, capacity), without "." and "..".
-   * Returns the bytes written; 0 at the end; -ENOBUFS when not one record fits. `flags`: ReadDirents. What did not fit comes with the next call. */
+   * Returns the bytes written; 0 at the end; -ENOBUFS when not one record fits. `flags`: ReadDirents. What did not fit comes with the next call.
+   * One call reads at most 64 KiB of the kernel's entries, so less than the capacity does not mean the end. The type of an entry with a stat
+   * record is the one of its mode. A failing fstatat ends the call, with what stands before it or, if nothing does, with its errno. */
   readDirents(fd: number, flags: number, out: number, capacity: number): number;
 
   // ---- file contents -------------------------------------------------------------------------------------------------------------
@@ -205,20 +215,21 @@ export interface Native {
   /** statvfs of the file system of dirfd, as struct fuse_kstatfs, with namelen as found. */
   statvfs(fd: number, out: number): number;
   /** name_to_handle_at(2): writes the handle's bytes (without struct file_handle) at `out`; returns their count; the s32 handle_type goes to typeOut.
-   * Empty path: dirfd itself. -EOPNOTSUPP when the file system has none. */
+   * Empty path: dirfd itself. -EOPNOTSUPP when the file system has none; -EOVERFLOW when the capacity is too small (128 always does). */
   fileHandle(dirfd: number, path: number, out: number, capacity: number, typeOut: number): number;
-  /** The 16-byte UUID of the file system of `fd` (FS_IOC_GETFSUUID); -ENOTTY where the file system or kernel has none. */
+  /** The 16-byte UUID of the file system of `fd` (FS_IOC_GETFSUUID); returns 16; -ENOTTY where the file system or kernel has none; -EBADF for an O_PATH fd. */
   filesystemUuid(fd: number, out: number): number;
-  /** ioctl FS_IOC_GETFLAGS/SETFLAGS (u32 at offset). */
+  /** ioctl FS_IOC_GETFLAGS/SETFLAGS (u32 at offset). -EBADF for an O_PATH fd. */
   getInodeFlags(fd: number, out: number): number;
   setInodeFlags(fd: number, flags: number): number;
 
   // ---- slow jobs -----------------------------------------------------------------------------------------------------------------
-  /** Starts the native thread pool: `threads` 1 to 16. Once per process. */
+  /** Starts the native thread pool: `threads` 1 to 16. Once per process: then -EEXIST. */
   jobPoolStart(threads: number): number;
-  /** Registers the eventfd for bit `index` (0 to 31) of JobSlot.notify. */
+  /** Registers the eventfd for bit `index` (0 to 31) of JobSlot.notify, in the place of an earlier one; fd -1: none. */
   jobPoolEvent(index: number, fd: number): number;
-  /** Queues the job described at `slot`. -EAGAIN when 1,024 are queued. */
+  /** Queues the job described at `slot` (8-aligned, else -EINVAL; an unknown kind too). -EAGAIN when 1,024 are queued, -EBUSY when the slot's
+   * state is QUEUED, -ESRCH before jobPoolStart. */
   jobSubmit(slot: number): number;
 
   // ---- process, mount, sockets: not hot; strings and objects allowed here, still no exceptions but for wrong argument types ------------
@@ -235,13 +246,16 @@ export interface Native {
   raiseFileLimit(): number;
   /** socketpair(AF_UNIX, SOCK_SEQPACKET): writes two s32 fds into the given array; 0 or -errno. */
   socketpair(fds: Int32Array): number;
-  /** One datagram with descriptors (at most 250) on a SOCK_SEQPACKET or SOCK_STREAM Unix socket. */
+  /** One datagram with descriptors (at most 250) on a SOCK_SEQPACKET or SOCK_STREAM Unix socket. Returns the bytes sent. Empty data: -EINVAL, for it
+   * would arrive as the end of the file. */
   sendMessage(fd: number, data: Buffer, fds: number[]): number;
   /** One datagram: {data, fds}, undefined at the end of file, or a negative errno. Up to `capacity` bytes; descriptors are close-on-exec. A truncated one: -EMSGSIZE, its fds closed. */
   receiveMessage(fd: number, capacity: number): { data: Buffer; fds: number[] } | undefined | number;
   /** SO_PEERCRED: {pid, uid, gid} or a negative errno */
   peerCredentials(fd: number): { pid: number; uid: number; gid: number } | number;
-  /** Calls back on the event loop of the calling thread (uv_poll, readable) until stop() is called. Throws when fd cannot be polled. */
+  /** Calls back on the event loop of the calling thread (uv_poll, readable) until stop() is called. Throws when fd cannot be polled.
+   * Keeps the loop alive; makes fd nonblocking, as uv_poll does; call stop() before fd is closed. A descriptor in an error state (the FUSE device
+   * after umount) calls back once and then no more. */
   watchReadable(fd: number, callback: () => void): { stop(): void };
   /** _exit(2): the last resort when a worker cannot be stopped. */
   exitNow(status: number): never;
@@ -252,15 +266,19 @@ export interface Native {
 
   // ---- faults: only in a build with PLYFS_FAULTS=1 (npm run build:native:faults); else -ENOSYS --------------------------------------
   /** From now on the calls of the named function (as named here, e.g. "mkdirat"; jobs: "job:COPY") numbered `after` (0 = the next) to
-   * after + count - 1 fail with `errno` (0: none) and start after delayMs. count < 0: for ever. Process-wide. */
+   * after + count - 1 fail with `errno` (0: none) and start after delayMs. count < 0: for ever. Process-wide. A second call for
+   * the same name replaces the first; an unknown name: -EINVAL. */
   faultSet(name: string, errno: number, after: number, count: number, delayMs: number): number;
   faultClear(): number;
 }
 
+/** The addon, from where node-gyp leaves it; PLYFS_FAULTS=1 in the environment takes the build with fault injection. */
 function load(): Native {
   const root = join(__dirname, '..', '..');
+  // The other build is a test's: native-bindings/build-faults, see package.json.
+  const build = process.env['PLYFS_FAULTS'] === '1' ? 'build-faults' : 'build';
   // eslint-disable-next-line @typescript-eslint/no-require-imports -- a native addon can only be required
-  return require(join(root, 'native-bindings', 'build', 'Release', 'plyfs.node')) as Native;
+  return require(join(root, 'native-bindings', build, 'Release', 'plyfs.node')) as Native;
 }
 
 export const native: Native = load();
