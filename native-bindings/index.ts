@@ -63,10 +63,16 @@ export const enum ReadDirents {
   /** fstatat only entries whose type is DT_CHR, DT_UNKNOWN or DT_REG with a name starting with ".wh." */ STAT_SUSPECTS = 2,
 }
 
+/** Flags of JobKind.COPY. */
+export const enum JobFlag {
+  FSYNC = 1,
+  KEEP_SIZE = 2,
+}
+
 /** Kinds of slow job; see {@link Native.jobSubmit}. */
 export const enum JobKind {
   /** copy a byte range from fd a to fd b, same offsets: FICLONE when whole, else holes kept (SEEK_DATA) and copy_file_range, falling
-   * back to read and write; then ftruncate b to the end of the range; with flag 1, fsync b. Result 0. */
+   * back to read and write; then ftruncate b to the end of the range, but for JobFlag.KEEP_SIZE; with JobFlag.FSYNC, fsync b. Result 0. */
   COPY = 1,
   /** fsync(a); with flag 1 fdatasync(a) */ FSYNC = 2,
   /** syncfs(a) */ SYNCFS = 3,

@@ -10,6 +10,7 @@
 #include "calls.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <limits.h>
 #include <stdatomic.h>
 #include <stdbool.h>
@@ -135,6 +136,13 @@ enum { PROC_PATH = 32 };
 static inline const char *procPath(char out[PROC_PATH], int fd) {
   snprintf(out, PROC_PATH, "/proc/self/fd/%d", fd);
   return out;
+}
+
+/** What a call on a /proc path of `fd` returned, with errno put right: of a descriptor that is not open, /proc says ENOENT. */
+static inline int64_t procReturned(int fd, int64_t returned) {
+  int error = errno;
+  if (returned >= 0 || error != ENOENT || fcntl(fd, F_GETFD) >= 0) errno = error; // else EBADF, from fcntl
+  return returned;
 }
 
 /** ../index.ts, StatRecord. The first 88 bytes are struct fuse_attr, spelled out because older headers lack its last field. */

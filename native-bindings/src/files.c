@@ -40,7 +40,7 @@ int32_t call_openat(const int32_t *arg) {
   if (*path) return result(RETRY(openat(dirfd, path, arg[2] | O_CLOEXEC | O_NOFOLLOW, mode)));
   // The last step of /proc/self/fd/N is a magic link, which O_NOFOLLOW would refuse; a symlink it leads to is not followed (ELOOP).
   char self[PROC_PATH];
-  return result(RETRY(open(procPath(self, dirfd), (arg[2] & ~O_NOFOLLOW) | O_CLOEXEC, mode)));
+  return result(procReturned(dirfd, RETRY(open(procPath(self, dirfd), (arg[2] & ~O_NOFOLLOW) | O_CLOEXEC, mode))));
 }
 
 /** openat2(2) answers EAGAIN when a rename elsewhere makes it doubt that ".." is still beneath: worth another try, but not for ever. */
@@ -260,5 +260,5 @@ int32_t call_linkat(const int32_t *arg) {
   PATH(newPath, arg[3]);
   if (*path) return result(RETRY(linkat(dirfd, path, newDirfd, newPath, 0)));
   char self[PROC_PATH];
-  return result(RETRY(linkat(AT_FDCWD, procPath(self, dirfd), newDirfd, newPath, AT_SYMLINK_FOLLOW)));
+  return result(procReturned(dirfd, RETRY(linkat(AT_FDCWD, procPath(self, dirfd), newDirfd, newPath, AT_SYMLINK_FOLLOW))));
 }

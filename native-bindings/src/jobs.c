@@ -132,7 +132,7 @@ static int32_t runCopy(struct Slot *slot) {
   int32_t error;
   if (slot->offset == 0 && end >= st.st_size && ioctl(slot->b, FICLONE, slot->a) == 0) error = clearRange(slot->b, st.st_size, end);
   else error = copySparse(slot, end);
-  if (error == 0) error = result(RETRY(ftruncate(slot->b, end)));
+  if (error == 0 && !(slot->flags & 2)) error = result(RETRY(ftruncate(slot->b, end)));
   if (error == 0 && (slot->flags & 1)) error = result(RETRY(fsync(slot->b)));
   if (error == 0) atomic_store_explicit(&slot->progress, slot->length, memory_order_relaxed);
   return error;

@@ -48,42 +48,42 @@ static bool answered(struct Target file, long returned) {
   return returned >= 0 || errno != EBADF || *file.path;
 }
 
-static ssize_t getValue(struct Target file, const char *name, void *value, size_t size) {
+static int64_t getValue(struct Target file, const char *name, void *value, size_t size) {
   if (kernelHas(&xattrat)) {
     struct XattrArguments args = {.value = (uintptr_t)value, .size = (uint32_t)size};
     long n = syscall(SYS_getxattrat, file.dirfd, file.path, AT_FLAGS, name, &args, sizeof args);
     if (answered(file, n)) return n;
   }
   char proc[PROC_PATH + PATH_MAX];
-  return (*file.path ? lgetxattr : getxattr)(targetPath(proc, file), name, value, size);
+  return procReturned(file.dirfd, (*file.path ? lgetxattr : getxattr)(targetPath(proc, file), name, value, size));
 }
 
-static int setValue(struct Target file, const char *name, const void *value, size_t size, int flags) {
+static int64_t setValue(struct Target file, const char *name, const void *value, size_t size, int flags) {
   if (kernelHas(&xattrat)) {
     struct XattrArguments args = {.value = (uintptr_t)value, .size = (uint32_t)size, .flags = (uint32_t)flags};
     long done = syscall(SYS_setxattrat, file.dirfd, file.path, AT_FLAGS, name, &args, sizeof args);
-    if (answered(file, done)) return (int)done;
+    if (answered(file, done)) return done;
   }
   char proc[PROC_PATH + PATH_MAX];
-  return (*file.path ? lsetxattr : setxattr)(targetPath(proc, file), name, value, size, flags);
+  return procReturned(file.dirfd, (*file.path ? lsetxattr : setxattr)(targetPath(proc, file), name, value, size, flags));
 }
 
-static ssize_t listNames(struct Target file, char *out, size_t size) {
+static int64_t listNames(struct Target file, char *out, size_t size) {
   if (kernelHas(&xattrat)) {
     long n = syscall(SYS_listxattrat, file.dirfd, file.path, AT_FLAGS, out, size);
     if (answered(file, n)) return n;
   }
   char proc[PROC_PATH + PATH_MAX];
-  return (*file.path ? llistxattr : listxattr)(targetPath(proc, file), out, size);
+  return procReturned(file.dirfd, (*file.path ? llistxattr : listxattr)(targetPath(proc, file), out, size));
 }
 
-static int removeName(struct Target file, const char *name) {
+static int64_t removeName(struct Target file, const char *name) {
   if (kernelHas(&xattrat)) {
     long done = syscall(SYS_removexattrat, file.dirfd, file.path, AT_FLAGS, name);
-    if (answered(file, done)) return (int)done;
+    if (answered(file, done)) return done;
   }
   char proc[PROC_PATH + PATH_MAX];
-  return (*file.path ? lremovexattr : removexattr)(targetPath(proc, file), name);
+  return procReturned(file.dirfd, (*file.path ? lremovexattr : removexattr)(targetPath(proc, file), name));
 }
 
 int32_t call_getxattr(const int32_t *arg) {
@@ -118,14 +118,14 @@ int32_t call_removexattr(const int32_t *arg) {
 
 /** One attribute. 0 too when it went away meanwhile, or when it is a label that the destination has no room for. */
 static int32_t copyOne(struct Target from, struct Target to, const char *name, char *value) {
-  ssize_t size = RETRY(getValue(from, name, value, VALUE_MAX));
+  int64_t size = RETRY(getValue(from, name, value, VALUE_MAX));
   if (size < 0) return errno == ENODATA ? 0 : -errno;
   if (RETRY(setValue(to, name, value, (size_t)size, 0)) == 0) return 0;
   return errno == EOPNOTSUPP && strcmp(name, "security.selinux") == 0 ? 0 : -errno;
 }
 
 static int32_t copyAll(struct Target from, struct Target to, const char *except, char *names, char *value) {
-  ssize_t length = RETRY(listNames(from, names, LIST_MAX));
+  int64_t length = RETRY(listNames(from, names, LIST_MAX));
   if (length < 0) return -errno;
   size_t exceptLength = strlen(except);
   for (const char *name = names; name < names + length; name += strlen(name) + 1) {
@@ -144,7 +144,7 @@ int32_t call_copyXattrs(const int32_t *arg) {
   PATH(newPath, arg[3]);
   STRING(except, arg[4]);
   struct Target from = {dirfd, path}, to = {newDirfd, newPath};
-  ssize_t length = RETRY(listNames(from, NULL, 0));
+  int64_t length = RETRY(listNames(from, NULL, 0));
   if (length < 0) return errno == EOPNOTSUPP ? 0 : -errno;
   if (length == 0) return 0;
   char *buffer = malloc(LIST_MAX + VALUE_MAX);

@@ -1,0 +1,88 @@
+import * as fs from 'node:fs';
+import { join } from 'node:path';
+import t from 'tap';
+import { ADDON, E, inChild, native, workDirectory } from './support';
+
+const statusOf = (task: string, field: string) =>
+  new RegExp(`^${field}:\\s+(.*)$`, 'm').exec(fs.readFileSync(`/proc/${task}/status`, 'latin1'))?.[1];
+
+t.test('mount and umount take paths that are bytes', (t) => {
+  const { path } = workDirectory(t);
+  const target = Buffer.concat([Buffer.from(`${path}/`), Buffer.from([0xff, 0x20])]);
+  fs.mkdirSync(target);
+  const NOSUID = 2,
+    NODEV = 4,
+    DETACH = 2;
+  t.equal(native.mount('plyfs-test', target, 'tmpfs', NOSUID | NODEV, 'size=1m,mode=0711'), 0);
+  t.teardown(() => native.umount(target, DETACH));
+  t.equal(fs.statSync(target).mode & 0o7777, 0o711);
+  t.match(fs.readFileSync('/proc/self/mounts', 'latin1'), /plyfs-test .* tmpfs rw,nosuid,nodev,/);
+  t.equal(native.umount(target, 0), 0);
+  t.equal(native.umount(target, 0), -E.EINVAL, 'no longer a mount point');
+  t.equal(native.mount('x', target, 'no-such-type', 0, ''), -E.ENODEV);
+  t.equal(native.mount('x', Buffer.from(join(path, 'none')), 'tmpfs', 0, ''), -E.ENOENT);
+  t.end();
+});
+
+t.test('a thread is pinned to one CPU and let go again', (t) => {
+  const allowed = () => statusOf('thread-self', 'Cpus_allowed_list');
+  const before = allowed();
+  const cpu = Number(/\d+/.exec(before!)![0]);
+  t.equal(native.pinThread(cpu), 0);
+  t.equal(allowed(), String(cpu));
+  t.equal(native.pinThread(-1), 0);
+  t.equal(allowed(), before);
+  t.equal(native.pinThread(-2), -E.EINVAL);
+  t.equal(native.pinThread(8191), -E.EINVAL, 'a CPU that is not there');
+  t.equal(native.pinThread(8192), -E.EINVAL);
+  t.end();
+});
+
+t.test('a thread has a name, of 15 bytes', (t) => {
+  const before = statusOf('thread-self', 'Name')!;
+  t.equal(native.nameThread('a-name-longer-than-that'), 0);
+  t.equal(statusOf('thread-self', 'Name'), 'a-name-longer-t');
+  t.equal(native.nameThread('x'.repeat(500)), 0);
+  t.equal(native.nameThread(before), 0);
+  t.end();
+});
+
+t.test('umask is set and the old one returned', (t) => {
+  const before = parseInt(statusOf('self', 'Umask')!, 8);
+  t.equal(native.umask(0o027), before);
+  t.equal(native.umask(before), 0o027);
+  t.end();
+});
+
+t.test('the soft limit of descriptors is raised to the hard one', (t) => {
+  const hard = Number(/Max open files\s+\d+\s+(\d+)/.exec(fs.readFileSync('/proc/self/limits', 'latin1'))![1]);
+  t.equal(native.raiseFileLimit(), Math.min(hard, 2 ** 31 - 1));
+  t.match(fs.readFileSync('/proc/self/limits', 'latin1'), new RegExp(`Max open files\\s+${hard}\\s+${hard}`));
+  t.end();
+});
+
+t.test('exitNow ends the process without further ado', (t) => {
+  const child = inChild(`process.on('exit', () => console.log('not seen')); native.exitNow(42);`);
+  t.same([child.status, child.stdout], [42, '']);
+  const stuck = inChild(
+    `const { Worker } = require('node:worker_threads');
+     native.arenaCreate(1);
+     new Worker('require(' + JSON.stringify(${JSON.stringify(ADDON)}) + ').futexWait(0, 0, -1)', { eval: true });
+     setTimeout(() => native.exitNow(43), 200);`,
+  );
+  t.equal(stuck.status, 43, 'a worker in a system call does not hold it up');
+  t.end();
+});
+
+t.test('closeFrom closes the rest', (t) => {
+  const child = inChild(
+    `const fs = require('node:fs');
+     const fds = [0, 0, 0].map(() => native.eventfd());
+     const closed = native.closeFrom(fds[1]);
+     fs.writeSync(1, JSON.stringify([closed, ...fds.map((fd) => native.eventfdSignal(fd))]));
+     native.exitNow(0);`,
+  );
+  t.equal(child.stdout, JSON.stringify([0, 0, -E.EBADF, -E.EBADF]));
+  t.equal(native.closeFrom(-1), -E.EINVAL);
+  t.end();
+});
