@@ -2,7 +2,7 @@
  * fuseHeader: what <linux/fuse.h> says, for a test that compares it with the constants of the TypeScript.
  *
  * Structs, fields and enumerators cannot be asked for with #ifdef, so they stand under the minor version they came with (7.31 is the
- * oldest header that will do); macros are each asked for.
+ * oldest header that will do), as macros that were always there do; newer macros are each asked for.
  */
 #include "args.h"
 
@@ -186,6 +186,7 @@ static const struct {
   NUMBER(FUSE_NOTIFY_INC_EPOCH)
 #endif
 #if FUSE_KERNEL_MINOR_VERSION >= 45
+  STRUCT(fuse_notify_prune_out) FIELD(fuse_notify_prune_out, count) NUMBER(FUSE_NOTIFY_PRUNE)
   STRUCT(fuse_copy_file_range_out) FIELD(fuse_copy_file_range_out, bytes_copied) NUMBER(FUSE_COPY_FILE_RANGE_64)
 #endif
 #ifdef FUSE_CREATE_SUPP_GROUP
