@@ -114,6 +114,10 @@ static int32_t copySparse(struct Slot *slot, int64_t end) {
     if (data < 0 && errno != EINVAL && errno != EOPNOTSUPP && errno != ESPIPE) return -errno;
     if (data < 0) data = at; // a file system that cannot tell: all is data
     else if ((hole = lseek(slot->a, data, SEEK_HOLE)) < 0) return -errno;
+    if (data < at || hole <= data) { // a device like /dev/zero seeks to 0 whatever is asked
+      data = at;
+      hole = end;
+    }
     if (data > end) data = end;
     if (hole > end) hole = end;
     int32_t error = clearRange(slot->b, at, data);
