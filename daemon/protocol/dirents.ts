@@ -50,6 +50,7 @@ export function forEachPlusNode(
     const dirent = at + Direntplus.dirent;
     const nameLength = words[(dirent + Dirent.namelen) >> 2];
     const node = words[at >> 2];
+    if (nameLength > to - at) return;
     if (node !== 0 && !isDots(bytes, dirent + Dirent.name, nameLength)) visit.undelivered(node);
     at += recordSize(Direntplus.dirent + Dirent.name, nameLength);
   }
