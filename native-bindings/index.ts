@@ -97,6 +97,7 @@ export const enum JobSlot {
   offset2 = 40,
   /** u32: bit i set: write to the eventfd registered by jobPoolEvent(i, fd) when done. Read by the pool after it stored DONE. */ notify = 48,
   /** i64: bytes copied so far, for progress */ progress = 56,
+  /** i32: the submitter's own count of who may still look at the slot; the pool counts itself from jobSubmit until it has read notify. */ holders = 124,
   SIZE = 128,
 }
 

@@ -32,8 +32,12 @@ struct Slot {
   _Atomic uint32_t notify;
   uint32_t reserved;
   _Atomic int64_t progress;
+  uint8_t rest[60];
+  _Atomic int32_t holders;
 };
-_Static_assert(offsetof(struct Slot, notify) == 48 && offsetof(struct Slot, progress) == 56, "JobSlot of index.ts");
+_Static_assert(offsetof(struct Slot, notify) == 48 && offsetof(struct Slot, progress) == 56 && offsetof(struct Slot, holders) == 124 &&
+                   sizeof(struct Slot) == SLOT_SIZE,
+               "JobSlot of index.ts");
 
 static struct {
   pthread_mutex_t lock;
@@ -196,12 +200,14 @@ static int32_t perform(struct Slot *slot) {
 
 /**
  * Publishes the result and wakes. Sequentially consistent on purpose: a waiter sets its bit of notify and then looks at state, the pool
- * stores state and then looks at notify, and one of the two must see the other's store.
+ * stores state and then looks at notify, and one of the two must see the other's store. Between these two the slot may be given back:
+ * its holder count keeps it from being another job's until notify was read. (The futex wake is of the address only.)
  */
 static void finish(struct Slot *slot, int32_t outcome) {
   slot->result = outcome;
   atomic_store(&slot->state, DONE);
   uint32_t notify = atomic_load(&slot->notify);
+  atomic_fetch_sub(&slot->holders, 1);
   syscall(SYS_futex, &slot->state, FUTEX_WAKE, INT_MAX, NULL, NULL, 0);
   for (; notify; notify &= notify - 1) {
     int fd = atomic_load(&events[__builtin_ctz(notify)]) - 1;
@@ -277,6 +283,7 @@ int32_t call_jobSubmit(const int32_t *arg) {
   } else if (pool.count == MOST_QUEUED) {
     error = -EAGAIN;
   } else {
+    atomic_fetch_add(&slot->holders, 1);
     atomic_store(&slot->state, QUEUED);
     pool.slots[(pool.first + pool.count++) % MOST_QUEUED] = arg[0];
     pthread_cond_signal(&pool.work);

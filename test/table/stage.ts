@@ -31,7 +31,7 @@ function take(part: Part): void {
   const scenario = find(part.file, part.name);
   Atomics.add(memory.i32, part.barrier, 1);
   native.futexWake(part.barrier * 4, part.threads);
-  for (let ready; (ready = Atomics.load(memory.i32, part.barrier)) < part.threads; ) native.futexWait(part.barrier * 4, ready, -1);
+  for (let ready; (ready = Atomics.load(memory.i32, part.barrier)) < part.threads;) native.futexWait(part.barrier * 4, ready, -1);
   parentPort?.postMessage(scenario.run?.(table, part.thread, part.shared) ?? {});
 }
 

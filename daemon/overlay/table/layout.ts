@@ -155,8 +155,8 @@ export const enum Inode {
   NLINK = 22,
   UID = 23,
   GID = 24,
-  /** a file's (or symlink's, …) lower: layer index + 1 */ LAYER = 38,
-  /** blob: the path of its lower data below the layer's root, where it is not simply (lower directory of the parent, name) */ DATA_PATH = 39,
+  /** no directory: layer index + 1 of its lower */ LAYER = 38,
+  /** regular file: blob: path below a layer's root of its lower data, where they are not in the lower file itself (metacopy) */ DATA_PATH = 39,
   /** directory: blob [layer, path blob]*: its lowers, topmost first; 0: none */ LOWERS = 40,
   /** directory: blob: its path in the merged lowers, where a redirect must point */ ORIGIN = 41,
   /** live passthrough and live served opens */ OPEN_PASSTHROUGH = 42,
@@ -170,7 +170,8 @@ export const enum Inode {
   /** directory: LoadState; a futex word */ LOAD = 50,
   /** directory: its dentries in the order of their cookies */ FIRST = 51,
   LAST = 52,
-  /** serial of the last dentry */ COOKIE = 53,
+  /** directory: serial of the last dentry */ COOKIE = 53,
+  /** no directory: blob: path of its lower below the layer's root, once no name leads there */ LOWER_PATH = 53,
   /** children that have an inode record */ PINS = 54,
   /** names that are no whiteouts */ ENTRIES = 55,
   IDENT_NEXT = 56,
@@ -180,6 +181,7 @@ export const enum Inode {
   /** directory, Known: has a default ACL */ DEFAULT_ACL = 60,
   /** Known: the lower itself is a metacopy whose data were looked up */ DATA_RESOLVED = 61,
   /** i32: what getattr adds to the nlink of the upper's file (index) */ NLINK_DELTA = 62,
+  /** layer index + 1 of DATA_PATH */ DATA_LAYER = 63,
   SIZE = 64,
 }
 
@@ -209,6 +211,7 @@ export const enum InodeFlags {
   /** the upper file's inode number is not what is shown: INO_LOW/HIGH are */ OWN_INO = 1 << 11,
   /** replaced by another node after the ESTALE swap: serves its old opens only */ SWAPPED = 1 << 12,
   /** a container's own char 0/0 */ FAKE_WHITEOUT = 1 << 13,
+  /** the kernel refused a passthrough backing: served */ NO_BACKING = 1 << 14,
 }
 
 export const enum LoadState {

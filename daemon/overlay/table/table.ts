@@ -5,6 +5,9 @@ import { Epochs } from './epoch';
 import { Blob, Control, Dentry, DentryFlags, Inode, InodeFlags, Limits, Lookups, MountWord } from './layout';
 import { Memory, TableFull } from './memory';
 
+/** In words. */
+const JOB_HOLDERS = JobSlot.holders / 4;
+
 export class Table {
   readonly u8: Uint8Array;
   readonly u32: Uint32Array;
@@ -253,11 +256,13 @@ export class Table {
   freeInode(inode: number): void {
     const { i32 } = this;
     this.dropBlob(i32[inode + Inode.DATA_PATH]);
+    if ((i32[inode + Inode.MODE] & 0o170000) !== 0o040000) this.dropBlob(i32[inode + Inode.LOWER_PATH]);
     this.dropLowers(i32[inode + Inode.LOWERS]);
     this.dropBlob(i32[inode + Inode.ORIGIN]);
     this.dropBlob(i32[inode + Inode.INDEX_NAME]);
     Atomics.sub(i32, Control.INODES, 1);
     Atomics.sub(i32, this.mountRecord(i32[inode + Inode.MOUNT]) + MountWord.INODES, 1);
+    i32[inode + Inode.MOUNT] = 0; // no mount has index 0: whoever looks through the pages passes it over
     this.epochs.retire(inode);
   }
 
@@ -288,18 +293,31 @@ export class Table {
     return inode;
   }
 
-  addIdent(inode: number): void {
+  /**
+   * Hangs a record into the hash and returns it; or, when a live one of the same inode number hangs there already (two workers came at
+   * once, by two names, and findIdent told both that there is none), returns that one with a lookup counted: the caller's is one too many.
+   */
+  addIdent(inode: number): number {
     const { i32 } = this;
-    const hash = this.identHash(i32[inode + Inode.MOUNT], i32[inode + Inode.INO_LOW], i32[inode + Inode.INO_HIGH]);
+    const [mount, low, high] = [i32[inode + Inode.MOUNT], i32[inode + Inode.INO_LOW], i32[inode + Inode.INO_HIGH]];
+    const hash = this.identHash(mount, low, high);
     const lock = this.identLock(hash);
+    const bucket = Control.IDENT_BUCKETS + (hash & Limits.IDENT_MASK);
     this.memory.lock(lock);
-    if ((i32[inode + Inode.FLAGS] & InodeFlags.IDENT) === 0) {
-      const bucket = Control.IDENT_BUCKETS + (hash & Limits.IDENT_MASK);
+    let other = i32[bucket];
+    while (other !== 0) {
+      if (other === inode) break;
+      if (i32[other + Inode.INO_LOW] === low && i32[other + Inode.INO_HIGH] === high && i32[other + Inode.MOUNT] === mount && this.addLookup(other)) break;
+      other = i32[other + Inode.IDENT_NEXT];
+    }
+    if (other === 0) {
       i32[inode + Inode.IDENT_NEXT] = i32[bucket];
       i32[bucket] = inode;
       Atomics.or(i32, inode + Inode.FLAGS, InodeFlags.IDENT);
+      other = inode;
     }
     this.memory.unlock(lock);
+    return other;
   }
 
   removeIdent(inode: number): void {
@@ -322,16 +340,19 @@ export class Table {
 
   // ---- slow jobs ---------------------------------------------------------------------------------------------------------------------
 
-  /** A job slot of its own, zeroed; its byte offset. Throws TableFull when 1,024 jobs are under way. */
+  /**
+   * A job slot of its own, zeroed; its byte offset. Throws TableFull when 1,024 jobs are under way. A slot is free when nobody holds it: he who
+   * took it until giveJob, and the pool from jobSubmit until it has looked whom to wake, which is after the job is done for all to see.
+   */
   takeJob(): number {
     const { i32, u32 } = this;
     this.memory.lock(Control.JOBS_LOCK);
     try {
       for (let i = 0; i < Limits.MAX_JOBS; i++) {
         const slot = Control.JOBS + i * (JobSlot.SIZE / 4);
-        if (i32[slot + JobSlot.SIZE / 4 - 1] !== 0) continue;
+        if (Atomics.load(i32, slot + JOB_HOLDERS) !== 0) continue;
         u32.fill(0, slot, slot + JobSlot.SIZE / 4);
-        i32[slot + JobSlot.SIZE / 4 - 1] = 1; // the slot's last word, which the pool leaves alone: taken
+        i32[slot + JOB_HOLDERS] = 1;
         return slot * 4;
       }
     } finally {
@@ -341,7 +362,7 @@ export class Table {
   }
 
   giveJob(slot: number): void {
-    Atomics.store(this.i32, slot / 4 + JobSlot.SIZE / 4 - 1, 0);
+    Atomics.sub(this.i32, slot / 4 + JOB_HOLDERS, 1);
   }
 
   /** Has the job ended? Its result is then valid. Otherwise this worker is woken when it has. */
