@@ -1,42 +1,32 @@
 /**
  * How each request is read: one function per kind, which fills the typed operation from a message whose fixed structure (the row's `size`,
- * see rows.ts) has been taken already. 0, or a negative errno that answers the request.
+ * see rows.ts) has been taken already. 0, or a negative errno that answers the request. Here are those about nodes and names; those about
+ * something open are in handle-requests.ts.
  */
 import { Errno } from '../errno';
-import { FsyncFlag, GetattrFlag, OpenFlag, SetxattrFlag, WriteFlag } from './abi';
+import { GetattrFlag, OpenFlag, SetxattrFlag } from './abi';
 import {
   AccessIn,
   BatchForgetIn,
-  CopyFileRangeIn,
   CreateIn,
-  FallocateIn,
-  FlushIn,
   ForgetIn,
   ForgetOne,
-  FsyncIn,
   GetattrIn,
   GetxattrIn,
   InitIn,
-  IoctlIn,
   LinkIn,
-  LseekIn,
   MkdirIn,
   MknodIn,
-  OpenIn,
-  ReadIn,
-  ReleaseIn,
   Rename2In,
   RenameIn,
   SetattrIn,
   SetxattrIn,
   StatxIn,
-  WriteIn,
 } from './layout';
 import type { InitRequest } from './negotiation';
 import * as op from './operations';
 import { Longest, type Message } from './reader';
-
-const MAX_INT = 0x7fffffff;
+import { caller, count, size } from './request-fields';
 
 const enum FileType {
   MASK = 0o170000,
@@ -67,24 +57,6 @@ export class BatchForget {
       operations.forget(each);
     }
   }
-}
-
-function caller(m: Message, o: op.Caller): void {
-  o.node = m.node;
-  o.uid = m.uid;
-  o.gid = m.gid;
-  o.pid = m.pid;
-}
-
-/** A u64 count, saturated. */
-function count(m: Message, field: number): number {
-  const low = m.u32(field);
-  return m.u32(field + 4) !== 0 || low > MAX_INT ? MAX_INT : low;
-}
-
-function size(m: Message, field: number, most: number): number {
-  const asked = m.u32(field);
-  return asked < most ? asked : most;
 }
 
 /** The name and the extensions of what makes something. */
@@ -268,120 +240,6 @@ export function link(m: Message, o: op.Link): number {
   return failure;
 }
 
-export function open(m: Message, o: op.Open): number {
-  caller(m, o);
-  o.flags = m.u32(OpenIn.flags);
-  o.killSuidgid = (m.u32(OpenIn.open_flags) & OpenFlag.KILL_SUIDGID) !== 0;
-  return 0;
-}
-
-export function opendir(m: Message, o: op.Opendir): number {
-  caller(m, o);
-  o.flags = m.u32(OpenIn.flags);
-  return 0;
-}
-
-export function read(m: Message, o: op.Read): number {
-  caller(m, o);
-  o.fh = m.handle(ReadIn.fh);
-  o.offsetLow = m.s32(ReadIn.offset);
-  o.offsetHigh = m.s32(ReadIn.offset + 4);
-  o.size = m.limit = size(m, ReadIn.size, MAX_INT);
-  return 0;
-}
-
-export function readdir(m: Message, o: op.Readdir): number {
-  caller(m, o);
-  o.fh = m.handle(ReadIn.fh);
-  o.offsetLow = m.s32(ReadIn.offset);
-  o.offsetHigh = m.s32(ReadIn.offset + 4);
-  o.size = m.limit = size(m, ReadIn.size, MAX_INT);
-  o.plus = false;
-  return 0;
-}
-
-export function readdirplus(m: Message, o: op.Readdir): number {
-  readdir(m, o);
-  o.plus = true;
-  return 0;
-}
-
-export function write(m: Message, o: op.Write): number {
-  caller(m, o);
-  o.fh = m.handle(WriteIn.fh);
-  o.offsetLow = m.s32(WriteIn.offset);
-  o.offsetHigh = m.s32(WriteIn.offset + 4);
-  o.size = m.u32(WriteIn.size);
-  o.data = m.position;
-  o.flags = m.u32(WriteIn.flags);
-  o.killSuidgid = (m.u32(WriteIn.write_flags) & WriteFlag.KILL_SUIDGID) !== 0;
-  return o.size > m.rest ? -Errno.EPROTO : 0;
-}
-
-export function flush(m: Message, o: op.Flush): number {
-  caller(m, o);
-  o.fh = m.handle(FlushIn.fh);
-  return 0;
-}
-
-/** RELEASE, RELEASEDIR */
-export function release(m: Message, o: op.Release): number {
-  caller(m, o);
-  o.fh = m.handle(ReleaseIn.fh);
-  o.flags = m.u32(ReleaseIn.flags);
-  return 0;
-}
-
-/** FSYNC, FSYNCDIR */
-export function fsync(m: Message, o: op.Fsync): number {
-  caller(m, o);
-  o.fh = m.handle(FsyncIn.fh);
-  o.datasync = (m.u32(FsyncIn.fsync_flags) & FsyncFlag.FDATASYNC) !== 0;
-  return 0;
-}
-
-export function fallocate(m: Message, o: op.Fallocate): number {
-  caller(m, o);
-  o.fh = m.handle(FallocateIn.fh);
-  o.offsetLow = m.s32(FallocateIn.offset);
-  o.offsetHigh = m.s32(FallocateIn.offset + 4);
-  o.lengthLow = m.s32(FallocateIn.length);
-  o.lengthHigh = m.s32(FallocateIn.length + 4);
-  o.mode = m.u32(FallocateIn.mode);
-  return 0;
-}
-
-export function lseek(m: Message, o: op.Lseek): number {
-  caller(m, o);
-  o.fh = m.handle(LseekIn.fh);
-  o.offsetLow = m.s32(LseekIn.offset);
-  o.offsetHigh = m.s32(LseekIn.offset + 4);
-  o.whence = m.u32(LseekIn.whence);
-  return 0;
-}
-
-export function copyFileRange(m: Message, o: op.CopyFileRange): number {
-  caller(m, o);
-  o.fh = m.handle(CopyFileRangeIn.fh_in);
-  o.offsetLow = m.s32(CopyFileRangeIn.off_in);
-  o.offsetHigh = m.s32(CopyFileRangeIn.off_in + 4);
-  o.targetNode = m.nodeid(CopyFileRangeIn.nodeid_out);
-  o.targetFh = m.handle(CopyFileRangeIn.fh_out);
-  o.targetOffsetLow = m.s32(CopyFileRangeIn.off_out);
-  o.targetOffsetHigh = m.s32(CopyFileRangeIn.off_out + 4);
-  o.lengthLow = m.s32(CopyFileRangeIn.len);
-  o.lengthHigh = m.s32(CopyFileRangeIn.len + 4);
-  o.flags = m.u32(CopyFileRangeIn.flags);
-  o.wide = false;
-  return 0;
-}
-
-export function copyFileRange64(m: Message, o: op.CopyFileRange): number {
-  copyFileRange(m, o);
-  o.wide = true;
-  return 0;
-}
-
 /** The row takes the 8 bytes that every kernel sends; SETXATTR_EXT adds 8. */
 export function setxattr(m: Message, o: op.Setxattr): number {
   caller(m, o);
@@ -431,17 +289,6 @@ export function access(m: Message, o: op.Access): number {
   caller(m, o);
   o.mask = m.u32(AccessIn.mask);
   return 0;
-}
-
-export function ioctl(m: Message, o: op.Ioctl): number {
-  caller(m, o);
-  o.fh = m.handle(IoctlIn.fh);
-  o.flags = m.u32(IoctlIn.flags);
-  o.command = m.u32(IoctlIn.cmd);
-  o.inSize = m.u32(IoctlIn.in_size);
-  o.outSize = m.limit = size(m, IoctlIn.out_size, MAX_INT);
-  o.data = m.position;
-  return o.inSize > m.rest ? -Errno.EPROTO : 0;
 }
 
 /** 7.5 and older send 8 bytes, up to 7.35 it is 16, since then 64. What is absent is 0. */

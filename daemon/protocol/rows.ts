@@ -40,6 +40,7 @@ import {
 import type { InitRequest } from './negotiation';
 import * as op from './operations';
 import { Answer, type Message } from './reader';
+import * as handle from './handle-requests';
 import * as read from './requests';
 
 export interface Row<Operation = unknown> {
@@ -91,23 +92,23 @@ export function makeRows(message: Message, init: InitRequest): Row[] {
     row('RMDIR', Opcode.RMDIR, 0, EMPTY, new op.Rmdir(), read.unlink, (o, x) => o.rmdir(x)),
     row('RENAME', Opcode.RENAME, RenameIn.SIZE, EMPTY, new op.Rename(), read.rename, (o, x) => o.rename(x)),
     row('LINK', Opcode.LINK, LinkIn.SIZE, EntryOut.SIZE, new op.Link(), read.link, (o, x, r) => o.link(x, r)),
-    row('OPEN', Opcode.OPEN, OpenIn.SIZE, OpenOut.SIZE, new op.Open(), read.open, (o, x, r) => o.open(x, r)),
-    row('READ', Opcode.READ, ReadIn.SIZE, Answer.BYTES, new op.Read(), read.read, (o, x, r) => o.read(x, r)),
-    row('WRITE', Opcode.WRITE, WriteIn.SIZE, WriteOut.SIZE, new op.Write(), read.write, (o, x, r) => o.write(x, r)),
+    row('OPEN', Opcode.OPEN, OpenIn.SIZE, OpenOut.SIZE, new op.Open(), handle.open, (o, x, r) => o.open(x, r)),
+    row('READ', Opcode.READ, ReadIn.SIZE, Answer.BYTES, new op.Read(), handle.read, (o, x, r) => o.read(x, r)),
+    row('WRITE', Opcode.WRITE, WriteIn.SIZE, WriteOut.SIZE, new op.Write(), handle.write, (o, x, r) => o.write(x, r)),
     row('STATFS', Opcode.STATFS, 0, StatfsOut.SIZE, new op.Statfs(), read.bare, (o, x, r) => o.statfs(x, r)),
-    row('RELEASE', Opcode.RELEASE, ReleaseIn.SIZE, EMPTY, new op.Release(), read.release, (o, x) => o.release(x)),
-    row('FSYNC', Opcode.FSYNC, FsyncIn.SIZE, EMPTY, new op.Fsync(), read.fsync, (o, x) => o.fsync(x)),
+    row('RELEASE', Opcode.RELEASE, ReleaseIn.SIZE, EMPTY, new op.Release(), handle.release, (o, x) => o.release(x)),
+    row('FSYNC', Opcode.FSYNC, FsyncIn.SIZE, EMPTY, new op.Fsync(), handle.fsync, (o, x) => o.fsync(x)),
     row('SETXATTR', Opcode.SETXATTR, 8, EMPTY, new op.Setxattr(), read.setxattr, (o, x) => o.setxattr(x)),
     row('GETXATTR', Opcode.GETXATTR, GetxattrIn.SIZE, Answer.BYTES, new op.Getxattr(), read.getxattr, (o, x, r) => o.getxattr(x, r)),
     row('LISTXATTR', Opcode.LISTXATTR, GetxattrIn.SIZE, Answer.BYTES, new op.Listxattr(), read.listxattr, (o, x, r) => o.listxattr(x, r)),
     row('REMOVEXATTR', Opcode.REMOVEXATTR, 0, EMPTY, new op.Removexattr(), read.removexattr, (o, x) => o.removexattr(x)),
-    row('FLUSH', Opcode.FLUSH, FlushIn.SIZE, EMPTY, new op.Flush(), read.flush, (o, x) => o.flush(x)),
+    row('FLUSH', Opcode.FLUSH, FlushIn.SIZE, EMPTY, new op.Flush(), handle.flush, (o, x) => o.flush(x)),
     // The engine answers it (negotiation.ts) before anything else comes. Another one is none of our protocol.
     row('INIT', Opcode.INIT, 8, InitOut.SIZE, init, read.init, read.unsupported),
-    row('OPENDIR', Opcode.OPENDIR, OpenIn.SIZE, OpenOut.SIZE, new op.Opendir(), read.opendir, (o, x, r) => o.opendir(x, r)),
-    row('READDIR', Opcode.READDIR, ReadIn.SIZE, Answer.BYTES, new op.Readdir(), read.readdir, (o, x, r) => o.readdir(x, r)),
-    row('RELEASEDIR', Opcode.RELEASEDIR, ReleaseIn.SIZE, EMPTY, new op.Release(), read.release, (o, x) => o.releasedir(x)),
-    row('FSYNCDIR', Opcode.FSYNCDIR, FsyncIn.SIZE, EMPTY, new op.Fsync(), read.fsync, (o, x) => o.fsyncdir(x)),
+    row('OPENDIR', Opcode.OPENDIR, OpenIn.SIZE, OpenOut.SIZE, new op.Opendir(), handle.opendir, (o, x, r) => o.opendir(x, r)),
+    row('READDIR', Opcode.READDIR, ReadIn.SIZE, Answer.BYTES, new op.Readdir(), handle.readdir, (o, x, r) => o.readdir(x, r)),
+    row('RELEASEDIR', Opcode.RELEASEDIR, ReleaseIn.SIZE, EMPTY, new op.Release(), handle.release, (o, x) => o.releasedir(x)),
+    row('FSYNCDIR', Opcode.FSYNCDIR, FsyncIn.SIZE, EMPTY, new op.Fsync(), handle.fsync, (o, x) => o.fsyncdir(x)),
     // Locks stay in the kernel: POSIX_LOCKS and FLOCK_LOCKS are not negotiated.
     unsupported('GETLK', Opcode.GETLK),
     unsupported('SETLK', Opcode.SETLK),
@@ -118,7 +119,7 @@ export function makeRows(message: Message, init: InitRequest): Row[] {
     row('INTERRUPT', Opcode.INTERRUPT, InterruptIn.SIZE, Answer.NONE, null, read.nothing, done),
     unsupported('BMAP', Opcode.BMAP),
     row('DESTROY', Opcode.DESTROY, 0, EMPTY, null, read.nothing, done),
-    row('IOCTL', Opcode.IOCTL, IoctlIn.SIZE, Answer.IOCTL, new op.Ioctl(), read.ioctl, (o, x, r) => o.ioctl(x, r)),
+    row('IOCTL', Opcode.IOCTL, IoctlIn.SIZE, Answer.IOCTL, new op.Ioctl(), handle.ioctl, (o, x, r) => o.ioctl(x, r)),
     unsupported('POLL', Opcode.POLL),
     // Only after a NOTIFY_RETRIEVE, which we do not send.
     row('NOTIFY_REPLY', Opcode.NOTIFY_REPLY, 0, Answer.NONE, null, read.nothing, done),
@@ -126,11 +127,11 @@ export function makeRows(message: Message, init: InitRequest): Row[] {
       x.forEach(o);
       return 0;
     }),
-    row('FALLOCATE', Opcode.FALLOCATE, FallocateIn.SIZE, EMPTY, new op.Fallocate(), read.fallocate, (o, x) => o.fallocate(x)),
-    row('READDIRPLUS', Opcode.READDIRPLUS, ReadIn.SIZE, Answer.BYTES, new op.Readdir(), read.readdirplus, (o, x, r) => o.readdir(x, r)),
+    row('FALLOCATE', Opcode.FALLOCATE, FallocateIn.SIZE, EMPTY, new op.Fallocate(), handle.fallocate, (o, x) => o.fallocate(x)),
+    row('READDIRPLUS', Opcode.READDIRPLUS, ReadIn.SIZE, Answer.BYTES, new op.Readdir(), handle.readdirplus, (o, x, r) => o.readdir(x, r)),
     row('RENAME2', Opcode.RENAME2, Rename2In.SIZE, EMPTY, new op.Rename(), read.rename2, (o, x) => o.rename(x)),
-    row('LSEEK', Opcode.LSEEK, LseekIn.SIZE, LseekOut.SIZE, new op.Lseek(), read.lseek, (o, x, r) => o.lseek(x, r)),
-    row('COPY_FILE_RANGE', Opcode.COPY_FILE_RANGE, CopyFileRangeIn.SIZE, 8, new op.CopyFileRange(), read.copyFileRange, (o, x, r) =>
+    row('LSEEK', Opcode.LSEEK, LseekIn.SIZE, LseekOut.SIZE, new op.Lseek(), handle.lseek, (o, x, r) => o.lseek(x, r)),
+    row('COPY_FILE_RANGE', Opcode.COPY_FILE_RANGE, CopyFileRangeIn.SIZE, 8, new op.CopyFileRange(), handle.copyFileRange, (o, x, r) =>
       o.copyFileRange(x, r),
     ),
     unsupported('SETUPMAPPING', Opcode.SETUPMAPPING),
@@ -140,8 +141,14 @@ export function makeRows(message: Message, init: InitRequest): Row[] {
       o.tmpfile(x, r),
     ),
     row('STATX', Opcode.STATX, StatxIn.SIZE, StatxOut.SIZE, new op.Statx(), read.statx, (o, x, r) => o.statx(x, r)),
-    row('COPY_FILE_RANGE_64', Opcode.COPY_FILE_RANGE_64, CopyFileRangeIn.SIZE, 8, new op.CopyFileRange(), read.copyFileRange64, (o, x, r) =>
-      o.copyFileRange(x, r),
+    row(
+      'COPY_FILE_RANGE_64',
+      Opcode.COPY_FILE_RANGE_64,
+      CopyFileRangeIn.SIZE,
+      8,
+      new op.CopyFileRange(),
+      handle.copyFileRange64,
+      (o, x, r) => o.copyFileRange(x, r),
     ),
   ];
   const byOpcode = new Array<Row>(Opcode.END).fill(unsupported('unknown', 0) as Row);

@@ -94,6 +94,8 @@ t.test('a message is refused at every length that is not its own', (t) => {
       if (failure !== EPROTO || calls.length > 0 || !bench.memory.untouched(length)) wrong += ` ${length}`;
     }
     t.equal(wrong, '', sample.name);
+    bench.memory.place(sample.message);
+    t.equal(bench.serve(sample.message.length + 8).failure, EPROTO, `${sample.name}: longer than it says`);
   }
   t.end();
 });
