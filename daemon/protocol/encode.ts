@@ -93,7 +93,7 @@ export class Encoder implements Reply {
 
   /** The answer that was finished last could not be delivered (send said ENOENT): the references it counted are taken back. */
   undelivered(operations: Operations): void {
-    if (this.counted !== 0) operations.undelivered(this.counted);
+    operations.undelivered(this.counted);
     if (this.countedRecords) forEachPlusNode(this.words, this.bytesOf, this.body, this.body + this.payload, operations);
     this.forgetCounts();
   }

@@ -394,6 +394,9 @@ export interface Operations {
   statfs(op: Statfs, reply: Reply): number;
   access(op: Access): number;
   ioctl(op: Ioctl, reply: Reply): number;
-  /** The answer of the operation just handled could not be delivered (the request was aborted): what it counted for the kernel is taken back. */
+  /**
+   * The answer of the operation just handled could not be delivered (the request was aborted): what it counted for the kernel is taken back,
+   * a lookup on `node` (0: it counted none) and an open. Called again for each further node of a READDIRPLUS.
+   */
   undelivered(node: number): void;
 }

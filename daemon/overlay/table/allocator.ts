@@ -109,6 +109,30 @@ export class Allocator {
     return fits && i32[page + Page.CLASS] === INODE_CLASS + 1 && ((record - page - Page.HEAD) & 63) === 0;
   }
 
+  /** Does a cell begin at `record`? */
+  isCell(record: number): boolean {
+    const { i32 } = this.memory;
+    if (record < Control.END || record >= i32.length) return false;
+    const page = Math.floor(record / Limits.PAGE_WORDS) * Limits.PAGE_WORDS;
+    const index = Atomics.load(i32, page + Page.CLASS) - 1;
+    if (index < 0 || index >= CELL_BYTES.length) return false;
+    const words = CELL_BYTES[index] >>> 2;
+    const from = record - page - Page.HEAD;
+    return from >= 0 && from % words === 0 && from + words <= Limits.PAGE_WORDS - Page.HEAD;
+  }
+
+  /** Calls `each` with every place where an inode record may be, freed ones among them (MOUNT 0). Nobody else may use the table's class meanwhile but to free. */
+  eachInode(each: (record: number) => void): void {
+    const { i32 } = this.memory;
+    const pages = i32[Control.NEXT_PAGE];
+    for (let number = 0; number < pages; number++) {
+      const page = number * Limits.PAGE_WORDS;
+      if (Atomics.load(i32, page + Page.CLASS) !== INODE_CLASS + 1 || page < Control.END) continue;
+      const words = CELL_BYTES[INODE_CLASS] >>> 2;
+      for (let cell = page + Page.HEAD; cell < i32[page + Page.FRESH]; cell += words) each(cell);
+    }
+  }
+
   private addPage(head: number, index: number): void {
     const { i32 } = this.memory;
     const number = this.memory.takePages(1) / Limits.PAGE_BYTES;

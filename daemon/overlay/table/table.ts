@@ -286,7 +286,13 @@ export class Table {
     this.memory.lock(lock);
     let inode = i32[Control.IDENT_BUCKETS + (hash & Limits.IDENT_MASK)];
     while (inode !== 0) {
-      if (i32[inode + Inode.INO_LOW] === (low | 0) && i32[inode + Inode.INO_HIGH] === (high | 0) && i32[inode + Inode.MOUNT] === mount && this.addLookup(inode)) break;
+      if (
+        i32[inode + Inode.INO_LOW] === (low | 0) &&
+        i32[inode + Inode.INO_HIGH] === (high | 0) &&
+        i32[inode + Inode.MOUNT] === mount &&
+        this.addLookup(inode)
+      )
+        break;
       inode = i32[inode + Inode.IDENT_NEXT];
     }
     this.memory.unlock(lock);
@@ -307,7 +313,13 @@ export class Table {
     let other = i32[bucket];
     while (other !== 0) {
       if (other === inode) break;
-      if (i32[other + Inode.INO_LOW] === low && i32[other + Inode.INO_HIGH] === high && i32[other + Inode.MOUNT] === mount && this.addLookup(other)) break;
+      if (
+        i32[other + Inode.INO_LOW] === low &&
+        i32[other + Inode.INO_HIGH] === high &&
+        i32[other + Inode.MOUNT] === mount &&
+        this.addLookup(other)
+      )
+        break;
       other = i32[other + Inode.IDENT_NEXT];
     }
     if (other === 0) {

@@ -1,0 +1,109 @@
+/** GETATTR, STATX, SETATTR. */
+import { Errno } from '../errno';
+import { disk, Mode } from '../layers/disk';
+import { StatRecord } from '../layers/records';
+import { Fattr, type Getattr, type Reply, type Setattr, type Statx } from '../protocol/operations';
+import { copyUpData, copyUpMetadata, refresh } from './copy-up';
+import type { Mount } from './mount';
+import { attributes, attrSeconds } from './node';
+
+export function getattr(m: Mount, op: Getattr, reply: Reply): number {
+  const node = m.node(op.node);
+  if (node === 0) return -Errno.ESTALE;
+  const result = attributes(m, node, m.scratch.stat);
+  if (result >= 0) reply.attr(attrSeconds(m, node), m.scratch.stat);
+  return result;
+}
+
+export function statx(m: Mount, op: Statx, reply: Reply): number {
+  const node = m.node(op.node);
+  if (node === 0) return -Errno.ESTALE;
+  const result = attributes(m, node, m.scratch.stat);
+  if (result >= 0) reply.statx(attrSeconds(m, node), m.scratch.stat);
+  return result;
+}
+
+const METADATA = Fattr.MODE | Fattr.UID | Fattr.GID | Fattr.ATIME | Fattr.MTIME;
+
+export function setattr(m: Mount, op: Setattr, reply: Reply): number {
+  if (!m.writable) return -Errno.EROFS;
+  const node = m.node(op.node);
+  if (node === 0) return -Errno.ESTALE;
+  let result = 0;
+  // everything that can take time comes before the first change
+  if ((op.valid & Fattr.SIZE) !== 0) {
+    if (!m.isRegular(node)) return m.isDirectory(node) ? -Errno.EISDIR : -Errno.EINVAL;
+    const size = (op.sizeLow >>> 0) + op.sizeHigh * 4294967296;
+    result = copyUpData(m, node, size);
+  } else result = copyUpMetadata(m, node);
+  if (result !== 0) return result;
+  result = m.place(node);
+  if (result < 0) return result;
+  const fd = m.placeFd;
+  const name = m.stablePlaceName();
+  if ((op.valid & Fattr.SIZE) !== 0) {
+    result = disk.truncateat(fd, name, op.sizeLow | 0, op.sizeHigh | 0);
+    if (result < 0) return result;
+  }
+  // valid 0, and KILL_SUIDGID with a size: an unprivileged write or truncation takes the bits (fuse-kernel-facts.md section 2)
+  if (op.valid === 0 || (op.valid & Fattr.KILL_SUIDGID) !== 0) {
+    result = stripSetid(m, fd, name);
+    if (result < 0) return result;
+  }
+  if ((op.valid & METADATA) !== 0) {
+    result = setMetadata(m, op, fd, name);
+    if (result < 0) return result;
+  }
+  result = refresh(m, node);
+  if (result < 0) return result;
+  result = attributes(m, node, m.scratch.stat);
+  if (result >= 0) reply.attr(attrSeconds(m, node), m.scratch.stat);
+  return result;
+}
+
+/** Owner first: changing it takes setuid away; then mode, then times. */
+function setMetadata(m: Mount, op: Setattr, fd: number, name: number): number {
+  const { valid } = op;
+  let result = 0;
+  if ((valid & (Fattr.UID | Fattr.GID)) !== 0) {
+    result = disk.fchownat(fd, name, (valid & Fattr.UID) !== 0 ? op.newUid : -1, (valid & Fattr.GID) !== 0 ? op.newGid : -1);
+    if (result < 0) return result;
+  }
+  if ((valid & Fattr.MODE) !== 0) {
+    result = disk.fchmodat(fd, name, op.mode & Mode.PERMISSIONS);
+    if (result < 0) return result;
+  }
+  if ((valid & (Fattr.ATIME | Fattr.MTIME)) !== 0) result = disk.utimensat(fd, name, times(m, op));
+  return result;
+}
+
+const UTIME_NOW = 0x3fffffff;
+const UTIME_OMIT = 0x3ffffffe;
+
+function times(m: Mount, op: Setattr): number {
+  const { words } = m.scratch;
+  const { i32 } = m;
+  const at = words >> 2;
+  const { valid } = op;
+  i32[at] = op.atimeLow;
+  i32[at + 1] = op.atimeHigh;
+  i32[at + 2] = (valid & Fattr.ATIME) === 0 ? UTIME_OMIT : (valid & Fattr.ATIME_NOW) !== 0 ? UTIME_NOW : op.atimeNsec;
+  i32[at + 3] = 0;
+  i32[at + 4] = op.mtimeLow;
+  i32[at + 5] = op.mtimeHigh;
+  i32[at + 6] = (valid & Fattr.MTIME) === 0 ? UTIME_OMIT : (valid & Fattr.MTIME_NOW) !== 0 ? UTIME_NOW : op.mtimeNsec;
+  i32[at + 7] = 0;
+  return words;
+}
+
+/** What a write by one without CAP_FSETID does to a file: setuid goes, setgid goes if group-executable (setattr_should_drop_suidgid). */
+export function stripSetid(m: Mount, fd: number, name: number): number {
+  const { u32, scratch } = m;
+  const result = disk.stat(fd, name, scratch.stat2);
+  if (result < 0) return result;
+  const mode = u32[(scratch.stat2 + StatRecord.mode) >> 2];
+  if ((mode & Mode.TYPE) !== Mode.REGULAR) return 0;
+  let kept = mode & Mode.PERMISSIONS & ~Mode.SETUID;
+  if ((kept & Mode.GROUP_EXECUTE) !== 0) kept &= ~Mode.SETGID;
+  return kept === (mode & Mode.PERMISSIONS) ? 0 : disk.fchmodat(fd, name, kept);
+}

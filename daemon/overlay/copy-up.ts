@@ -1,0 +1,560 @@
+/**
+ * Copy-up: what only a lower has gets an upper of its own (fs/overlayfs/copy_up.c). Everything is built in the work directory and renamed
+ * into place, so a crash leaves the lower or the whole upper. Changing metadata copies metadata only (metacopy); the data follow, as a
+ * slow job, when they are first written. Ancestors are copied up first, from the root down.
+ *
+ * All functions are called with the rename lock held (shared or exclusive) and no other.
+ */
+import { Errno } from '../errno';
+import { disk, Mode, O, RenameFlag } from '../layers/disk';
+import { startsWith } from '../layers/names';
+import { JobFlag, JobKind, JobSlot, StatRecord } from '../layers/records';
+import { SET_ASIDE } from '../protocol/operations';
+import { nameInIndex, originHandle, storeNlink } from './hardlinks';
+import { blobText, findData, redirectMark, textBlob } from './lowers';
+import type { Mount } from './mount';
+import { remember } from './node';
+import { DataSource, Dentry, DentryFlags, Inode, InodeFlags, Known, MountFlags } from './table/layout';
+
+/** All of a file's data. */
+export const ALL = Number.MAX_SAFE_INTEGER;
+
+/** Files up to this many bytes are copied by the worker itself when nothing is to be synced. */
+const SMALL = 64 * 1024;
+
+/** Gives a directory an upper. 0 or negative errno. */
+export function copyUpDirectory(m: Mount, directory: number): number {
+  if (m.hasUpper(directory)) return 0;
+  // the ancestors that have none, nearest first
+  const way: number[] = [];
+  for (let at = directory; !m.hasUpper(at);) {
+    way.push(at);
+    const dentry = m.i32[at + Inode.DENTRY];
+    if (dentry === 0) return -Errno.ENOENT;
+    at = m.i32[dentry + Dentry.PARENT];
+  }
+  for (let i = way.length - 1; i >= 0; i--) {
+    const result = copyUpOneDirectory(m, way[i]);
+    if (result < 0) return result;
+  }
+  return 0;
+}
+
+function copyUpOneDirectory(m: Mount, directory: number): number {
+  const { i32, table, scratch } = m;
+  const dentry = i32[directory + Inode.DENTRY];
+  if (dentry === 0) return -Errno.ENOENT;
+  const parent = i32[dentry + Dentry.PARENT];
+  m.lock(parent);
+  m.lock(directory);
+  try {
+    if (m.hasUpper(directory)) return 0;
+    if (i32[directory + Inode.DENTRY] !== dentry) return -Errno.ENOENT;
+    const to = m.upperDirectory(parent);
+    if (to < 0) return to;
+    const from = m.lowerDirectory(directory, 0);
+    if (from < 0) return from;
+    const name = m.workName(scratch.path2, directory);
+    let result = disk.mkdirat(m.workFd, name, 0o700);
+    if (result === -Errno.EEXIST) result = disk.unlinkat(m.workFd, name, 0x200) < 0 ? -Errno.EEXIST : disk.mkdirat(m.workFd, name, 0o700);
+    if (result < 0) return result;
+    result = copyMetadata(m, directory, from, m.names.empty, m.workFd, name);
+    if (result >= 0) result = moveIntoPlace(m, name, to, table.name(dentry), parent);
+    if (result < 0) {
+      disk.unlinkat(m.workFd, name, 0x200);
+      return result;
+    }
+    table.setDentryFlags(dentry, i32[dentry + Dentry.FLAGS] | DentryFlags.UPPER);
+    m.setFlags(directory, InodeFlags.MERGED);
+    m.setFlags(directory, InodeFlags.UPPER);
+    return 0;
+  } finally {
+    m.unlock(directory);
+    m.unlock(parent);
+  }
+}
+
+/** Renames what was built as `name` in the work directory to its place; the parent's times stay as they were. */
+function moveIntoPlace(m: Mount, name: number, to: number, toName: number, parent: number): number {
+  const { u32, scratch } = m;
+  const impure = markImpure(m, parent);
+  if (impure < 0) return impure;
+  const { stat2, words } = scratch;
+  const before = disk.stat(to, m.names.empty, stat2);
+  if (before < 0) return before;
+  const result = disk.renameat2(m.workFd, name, to, toName, RenameFlag.NOREPLACE);
+  if (result < 0) return result;
+  timesOf(u32, stat2, words);
+  disk.utimensat(to, m.names.empty, words);
+  return 0;
+}
+
+/** Writes atime and mtime of a stat record as two timespecs. */
+function timesOf(u32: Uint32Array, stat: number, out: number): void {
+  const [s, o] = [stat >> 2, out >> 2];
+  u32[o] = u32[s + StatRecord.atime / 4];
+  u32[o + 1] = u32[s + StatRecord.atime / 4 + 1];
+  u32[o + 2] = u32[s + StatRecord.atimensec / 4];
+  u32[o + 3] = 0;
+  u32[o + 4] = u32[s + StatRecord.mtime / 4];
+  u32[o + 5] = u32[s + StatRecord.mtime / 4 + 1];
+  u32[o + 6] = u32[s + StatRecord.mtimensec / 4];
+  u32[o + 7] = 0;
+}
+
+/** Says, in the kernel's way, that a directory of the upper may hold what was copied up or moved there. */
+export function markImpure(m: Mount, directory: number): number {
+  if ((m.nodeFlags(directory) & InodeFlags.IMPURE) !== 0) return 0;
+  const fd = m.upperDirectory(directory);
+  if (fd < 0) return fd;
+  m.u8[m.scratch.words] = 0x79;
+  const result = disk.setxattr(fd, m.names.empty, m.names.impure, m.scratch.words, 1, 0);
+  if (result >= 0) m.setFlags(directory, InodeFlags.IMPURE);
+  return result;
+}
+
+/**
+ * Gives the file at (to, toName) owner, xattrs, mode, times of the lower at (from, fromName), the inode number that the node shows, and its
+ * origin. 0 or negative errno.
+ */
+function copyMetadata(m: Mount, node: number, from: number, fromName: number, to: number, toName: number): number {
+  const { u32, scratch, names } = m;
+  const { stat2, words } = scratch;
+  let result = disk.stat(from, fromName, stat2);
+  if (result < 0) return result;
+  const mode = u32[(stat2 + StatRecord.mode) >> 2];
+  const link = (mode & Mode.TYPE) === Mode.LINK;
+  result = disk.fchownat(to, toName, u32[(stat2 + StatRecord.uid) >> 2], u32[(stat2 + StatRecord.gid) >> 2]);
+  if (result < 0) return result;
+  result = copyXattrs(m, from, fromName, to, toName);
+  if (result < 0) return result;
+  if (!link) {
+    result = disk.fchmodat(to, toName, mode & Mode.PERMISSIONS);
+    if (result < 0) return result;
+  }
+  result = writeIno(m, node, to, toName);
+  if (result < 0) return result;
+  const origin = originHandle(m, from, fromName);
+  if (origin > 0) {
+    result = disk.setxattr(to, toName, names.origin, scratch.value, origin, 0);
+    if (result < 0 && !mayLackXattr(m, mode, result)) return result;
+  }
+  timesOf(u32, stat2, words);
+  return disk.utimensat(to, toName, words);
+}
+
+/** user.* xattrs exist on regular files and directories only. */
+function mayLackXattr(m: Mount, mode: number, result: number): boolean {
+  if (result !== -Errno.EPERM && result !== -Errno.EOPNOTSUPP) return false;
+  const type = mode & Mode.TYPE;
+  return m.has(MountFlags.USERXATTR) && type !== Mode.REGULAR && type !== Mode.DIRECTORY;
+}
+
+/** Keeps the shown inode number with the upper file. */
+export function writeIno(m: Mount, node: number, to: number, toName: number): number {
+  const { i32 } = m;
+  const { value } = m.scratch;
+  i32[value >> 2] = i32[node + Inode.INO_LOW];
+  i32[(value >> 2) + 1] = i32[node + Inode.INO_HIGH];
+  const result = disk.setxattr(to, toName, m.names.ino, value, 8, 0);
+  return result < 0 && mayLackXattr(m, i32[node + Inode.MODE], result) ? 0 : result;
+}
+
+/** Every xattr but the overlay's own. */
+export function copyXattrs(m: Mount, from: number, fromName: number, to: number, toName: number): number {
+  const { scratch, names } = m;
+  const list = disk.listxattr(from, fromName, scratch.dirents, 65536);
+  if (list === -Errno.EOPNOTSUPP) return 0;
+  if (list < 0) return list;
+  for (let at = scratch.dirents; at < scratch.dirents + list;) {
+    const name = at;
+    while (m.u8[at] !== 0) at++;
+    at++;
+    if (names.isPrivate(name) || startsWith(m.u8, name, 'user.fuseoverlayfs.')) continue;
+    const length = disk.getxattr(from, fromName, name, scratch.value, 65536);
+    if (length === -Errno.ENODATA) continue;
+    if (length < 0) return length;
+    const result = disk.setxattr(to, toName, name, scratch.value, length, 0);
+    if (result < 0 && !(result === -Errno.EOPNOTSUPP && startsWith(m.u8, name, 'security.selinux'))) return result;
+  }
+  return 0;
+}
+
+// ---- files -------------------------------------------------------------------------------------------------------------------------------
+
+/** Gives a node of any type an upper for its metadata. 0, negative errno, or SET_ASIDE where metacopy is off and data must be copied. */
+export function copyUpMetadata(m: Mount, node: number): number {
+  if (m.isDirectory(node)) return copyUpDirectory(m, node);
+  if (m.hasUpper(node)) return 0;
+  if (m.isRegular(node) && !m.has(MountFlags.METACOPY)) return copyUpData(m, node, ALL);
+  return underLocks(m, node, (parent) => (m.hasUpper(node) ? 0 : fromLower(m, node, parent, metadataOnly)));
+}
+
+/**
+ * Gives a regular file an upper with its data, at least the first `limit` bytes, as a caller needs that truncates to `limit` next.
+ * 0, negative errno, SET_ASIDE, or -ESTALE when the node was swapped: a lower passthrough is open, and whoever asks again finds a new node.
+ */
+export function copyUpData(m: Mount, node: number, limit: number): number {
+  if (dataSource(m, node) === DataSource.UPPER) return 0;
+  return underLocks(m, node, (parent) => {
+    if (dataSource(m, node) === DataSource.UPPER) return 0;
+    return m.hasUpper(node) ? fill(m, node, limit) : fromLower(m, node, parent, limit);
+  });
+}
+
+export function dataSource(m: Mount, node: number): DataSource {
+  const flags = m.nodeFlags(node);
+  return (flags & InodeFlags.UPPER) !== 0 && (flags & InodeFlags.METACOPY) === 0 ? DataSource.UPPER : DataSource.LOWER;
+}
+
+/** Instead of a limit: no data, marked as a metacopy. */
+const metadataOnly = -1;
+
+/** Runs `work` with the upper of the node's directory there, and the directory's and the node's lock held. */
+function underLocks(m: Mount, node: number, work: (parent: number) => number): number {
+  for (;;) {
+    const dentry = m.i32[node + Inode.DENTRY];
+    const parent = dentry === 0 ? 0 : m.i32[dentry + Dentry.PARENT];
+    if (parent !== 0) {
+      const result = copyUpDirectory(m, parent);
+      if (result < 0) return result;
+      m.lock(parent);
+    }
+    m.lock(node);
+    try {
+      if (m.i32[node + Inode.DENTRY] === dentry) return work(parent);
+    } finally {
+      m.unlock(node);
+      if (parent !== 0) m.unlock(parent);
+    }
+  }
+}
+
+/** A pure lower node gets its upper. */
+function fromLower(m: Mount, node: number, parent: number, limit: number): number {
+  const { u32, i32, scratch } = m;
+  if ((m.nodeFlags(node) & InodeFlags.SWAPPED) !== 0) return -Errno.ESTALE;
+  let result = m.lowerPlace(node);
+  if (result < 0) return result;
+  const [from, fromName] = [m.placeFd, m.placeName];
+  const mode = i32[node + Inode.MODE];
+  const size = u32[node + Inode.SIZE_LOW] + u32[node + Inode.SIZE_HIGH] * 4294967296;
+  const name = m.workName(scratch.path2, node);
+  let metacopy = false;
+  if ((mode & Mode.TYPE) === Mode.REGULAR) {
+    metacopy = limit === metadataOnly && size > 0;
+    if (metacopy || size === 0 || limit === 0) result = makeEmpty(m, name, metacopy ? size : 0);
+    else result = makeWithData(m, node, name, Math.min(limit, size));
+  } else result = makeSpecial(m, node, from, fromName, name, mode);
+  if (result !== 0) return result;
+  result = copyMetadata(m, node, from, fromName, m.workFd, name);
+  if (result >= 0 && metacopy) result = markMetacopy(m, node, name);
+  if (result >= 0) result = install(m, node, parent, name, from, fromName, metacopy);
+  if (result < 0) disk.unlinkat(m.workFd, name, 0);
+  return result;
+}
+
+function makeEmpty(m: Mount, name: number, size: number): number {
+  disk.unlinkat(m.workFd, name, 0);
+  const fd = disk.openat(m.workFd, name, O.CREAT | O.EXCL | O.RDWR, 0o600);
+  if (fd < 0) return fd;
+  const result = size === 0 ? 0 : disk.truncateat(fd, m.names.empty, size | 0, Math.floor(size / 4294967296));
+  disk.close(fd);
+  return result;
+}
+
+function makeSpecial(m: Mount, node: number, from: number, fromName: number, name: number, mode: number): number {
+  disk.unlinkat(m.workFd, name, 0);
+  if ((mode & Mode.TYPE) !== Mode.LINK)
+    return disk.mknodat(m.workFd, name, mode & (Mode.TYPE | 0o600), m.u32[node + Inode.ATTR + StatRecord.rdev / 4]);
+  const { value } = m.scratch;
+  const length = disk.readlinkat(from, fromName, value, 4096);
+  if (length < 0) return length;
+  m.u8[value + length] = 0;
+  return disk.symlinkat(value, m.workFd, name);
+}
+
+/** Builds `name` with the first `length` bytes of the data: at once when they are few, else by a job. 0 when they are there. */
+function makeWithData(m: Mount, node: number, name: number, length: number): number {
+  if (m.i32[node + Inode.JOB] !== 0) return jobOutcome(m, node, length, name);
+  const source = openLowerData(m, node);
+  if (source < 0) return source;
+  disk.unlinkat(m.workFd, name, 0);
+  const target = disk.openat(m.workFd, name, O.CREAT | O.EXCL | O.RDWR, 0o600);
+  if (target < 0) {
+    disk.close(source);
+    return target;
+  }
+  const blocks = m.u32[node + Inode.BLOCKS_LOW];
+  if (m.has(MountFlags.VOLATILE) && length <= SMALL && blocks * 512 >= length) {
+    const result = copySmall(m, source, target, length);
+    disk.close(source);
+    disk.close(target);
+    if (result < 0) disk.unlinkat(m.workFd, name, 0);
+    return result;
+  }
+  return startJob(m, node, source, target, length);
+}
+
+function copySmall(m: Mount, source: number, target: number, length: number): number {
+  const { value } = m.scratch;
+  const read = disk.pread(source, value, length, 0, 0);
+  if (read < 0) return read;
+  const written = disk.pwrite(target, value, read, 0, 0);
+  return written < 0 ? written : written < read ? -Errno.ENOSPC : 0;
+}
+
+/** A readable descriptor of a node's lower data. The caller holds the node's lock. */
+export function openLowerData(m: Mount, node: number): number {
+  const result = findLowerData(m, node);
+  return result < 0 ? result : disk.openat(m.placeFd, m.placeName, O.RDONLY | O.NONBLOCK, 0);
+}
+
+/** The place of a regular file's lower data: a lower may itself be a metacopy, of data in a layer below it. The caller holds the node's lock. */
+export function findLowerData(m: Mount, node: number): number {
+  const { i32, names, scratch } = m;
+  if (
+    i32[node + Inode.DATA_PATH] === 0 &&
+    i32[node + Inode.DATA_RESOLVED] === Known.UNKNOWN &&
+    (m.nodeFlags(node) & InodeFlags.METACOPY) === 0
+  ) {
+    const result = m.lowerPlace(node);
+    if (result < 0) return result;
+    if (disk.getxattr(m.placeFd, m.placeName, names.metacopy, scratch.value, 64) < 0) {
+      i32[node + Inode.DATA_RESOLVED] = Known.NO;
+      return 0;
+    }
+    const redirect = redirectMark(m, m.placeFd, m.placeName);
+    const data = findData(m, redirect?.startsWith('/') === true ? redirect.slice(1) : dataPath(m, node), i32[node + Inode.LAYER]);
+    if (data === undefined) return -Errno.EIO;
+    i32[node + Inode.DATA_LAYER] = data.layer + 1;
+    i32[node + Inode.DATA_PATH] = textBlob(m, data.path);
+    i32[node + Inode.DATA_RESOLVED] = Known.YES;
+  }
+  return m.lowerDataPlace(node);
+}
+
+function startJob(m: Mount, node: number, source: number, target: number, length: number): number {
+  const { i32, u32, table } = m;
+  let slot: number;
+  try {
+    slot = table.takeJob();
+  } catch (error) {
+    disk.close(source);
+    disk.close(target);
+    throw error;
+  }
+  const at = slot >> 2;
+  u32[at + JobSlot.kind / 4] = JobKind.COPY;
+  u32[at + JobSlot.flags / 4] = (m.has(MountFlags.VOLATILE) ? 0 : JobFlag.FSYNC) | (m.hasUpper(node) ? JobFlag.KEEP_SIZE : 0);
+  i32[at + JobSlot.a / 4] = source;
+  i32[at + JobSlot.b / 4] = target;
+  u32[at + JobSlot.length / 4] = length % 4294967296;
+  u32[at + JobSlot.length / 4 + 1] = Math.floor(length / 4294967296);
+  i32[node + Inode.JOB] = at;
+  const result = table.submitJob(slot);
+  if (result < 0) {
+    endJob(m, node);
+    return result;
+  }
+  return SET_ASIDE;
+}
+
+/** What became of the copy under way for a node: SET_ASIDE while it runs; 0 when at least `length` bytes are there; else an errno. */
+function jobOutcome(m: Mount, node: number, length: number, name: number): number {
+  const { i32, u32, table } = m;
+  const slot = i32[node + Inode.JOB] * 4;
+  if (!table.jobDone(slot)) return SET_ASIDE;
+  const at = slot >> 2;
+  const result = i32[at + JobSlot.result / 4];
+  const copied = u32[at + JobSlot.length / 4] + u32[at + JobSlot.length / 4 + 1] * 4294967296;
+  endJob(m, node);
+  if (result < 0) {
+    if (name !== 0) disk.unlinkat(m.workFd, name, 0);
+    return result;
+  }
+  if (copied >= length) return 0;
+  // It was started by one who truncates and went away: not enough for this one. Begin again.
+  if (name === 0) return fill(m, node, length);
+  return makeWithData(m, node, name, length);
+}
+
+function endJob(m: Mount, node: number): void {
+  const { i32 } = m;
+  const at = i32[node + Inode.JOB];
+  disk.close(i32[at + JobSlot.a / 4]);
+  disk.close(i32[at + JobSlot.b / 4]);
+  i32[node + Inode.JOB] = 0;
+  m.table.giveJob(at * 4);
+}
+
+/** Marks what is built as `name` as having its data below, at the path of the redirect. */
+function markMetacopy(m: Mount, node: number, name: number): number {
+  const { names, scratch } = m;
+  const path = dataPath(m, node);
+  let result = disk.setxattr(m.workFd, name, names.metacopy, scratch.value, 0, 0);
+  if (result < 0) return result;
+  const length = Buffer.from(m.table.memory.buffer, scratch.value, scratch.valueCapacity).write(`/${path}`, 'latin1');
+  result = disk.setxattr(m.workFd, name, names.redirect, scratch.value, length, 0);
+  return result === -Errno.ERANGE || result === -Errno.E2BIG ? -Errno.ENOSPC : result;
+}
+
+/** Where a pure lower's data are, as a path in the merged lowers. */
+function dataPath(m: Mount, node: number): string {
+  const { i32, table } = m;
+  const dentry = i32[node + Inode.DENTRY];
+  if (dentry === 0) return blobText(m, i32[node + Inode.LOWER_PATH]);
+  const origin = blobText(m, i32[i32[dentry + Dentry.PARENT] + Inode.ORIGIN]);
+  const name = Buffer.from(table.memory.buffer, table.name(dentry), table.nameLength(dentry)).toString('latin1');
+  return origin === '' ? name : `${origin}/${name}`;
+}
+
+/** Remembers in the record where the lower is, before the name that led there changes its meaning. */
+export function keepLowerPath(m: Mount, node: number): void {
+  const { i32, table } = m;
+  const dentry = i32[node + Inode.DENTRY];
+  if (i32[node + Inode.LOWER_PATH] !== 0 || dentry === 0 || i32[dentry + Dentry.LOWER] === 0) return;
+  const parent = i32[dentry + Dentry.PARENT];
+  const position = i32[dentry + Dentry.LOWER] - 1;
+  i32[node + Inode.LAYER] = m.lowerLayer(parent, position) + 1;
+  const path = blobText(m, m.lowerPath(parent, position));
+  const name = Buffer.from(table.memory.buffer, table.name(dentry), table.nameLength(dentry)).toString('latin1');
+  i32[node + Inode.LOWER_PATH] = textBlob(m, path === '' ? name : `${path}/${name}`);
+}
+
+/** Moves what was built as `name` to where the node's upper belongs: the index, its directory, or the orphans; and the node with it. */
+function install(m: Mount, node: number, parent: number, name: number, from: number, fromName: number, metacopy: boolean): number {
+  const { i32, table } = m;
+  const dentry = i32[node + Inode.DENTRY];
+  const nlink = i32[node + Inode.NLINK];
+  const swap = !metacopy && m.isRegular(node) && i32[node + Inode.OPEN_PASSTHROUGH] > 0;
+  keepLowerPath(m, node);
+  let result: number;
+  let flags = InodeFlags.UPPER | InodeFlags.OWN_INO;
+  if (metacopy) flags |= InodeFlags.METACOPY;
+  if (dentry === 0) {
+    flags |= InodeFlags.ORPHAN;
+    result = disk.renameat2(m.workFd, name, m.orphansFd, m.orphanName(node), 0);
+  } else if (nlink > 1 && m.has(MountFlags.INDEX) && nameInIndex(m, node, from, fromName)) {
+    flags |= InodeFlags.INDEXED;
+    i32[node + Inode.NLINK_DELTA] = nlink - 1;
+    result = storeNlink(m, node, m.workFd, name);
+    if (result >= 0)
+      result = disk.renameat2(m.workFd, name, m.indexFd, table.blobBytes(i32[node + Inode.INDEX_NAME]), RenameFlag.NOREPLACE);
+    if (result < 0) {
+      table.dropBlob(i32[node + Inode.INDEX_NAME]);
+      i32[node + Inode.INDEX_NAME] = 0;
+    }
+  } else {
+    const to = m.upperDirectory(parent);
+    result = to < 0 ? to : moveIntoPlace(m, name, to, table.name(dentry), parent);
+    if (result >= 0) table.setDentryFlags(dentry, i32[dentry + Dentry.FLAGS] | DentryFlags.UPPER);
+  }
+  if (result < 0) return result;
+  if (swap) return swapOut(m, node);
+  becomeUpper(m, node, flags);
+  return 0;
+}
+
+/** From here on the node is its upper. */
+function becomeUpper(m: Mount, node: number, flags: number): void {
+  const { i32 } = m;
+  if ((flags & InodeFlags.METACOPY) === 0) retireLowerFd(m, node);
+  if (i32[node + Inode.FLAGS] & InodeFlags.GONE) flags |= InodeFlags.GONE;
+  m.setFlags(node, flags);
+}
+
+/** Served opens go on reading through the old descriptor only until their system call ends; new ones take the upper's. */
+function retireLowerFd(m: Mount, node: number): void {
+  const { i32 } = m;
+  if (i32[node + Inode.FD] === 0 || i32[node + Inode.FD_SOURCE] !== DataSource.LOWER) return;
+  i32[node + Inode.FD_OLD] = i32[node + Inode.FD];
+  Atomics.store(i32, node + Inode.FD, 0);
+}
+
+/**
+ * A lower passthrough is open and somebody writes: the old node keeps the lower for its opens and loses its names, which lead to a new
+ * node from now on (fuse-kernel-facts.md, "A write-open while a lower passthrough open is live"). The caller answers ESTALE.
+ */
+function swapOut(m: Mount, node: number): number {
+  const { i32, table } = m;
+  table.removeIdent(node);
+  for (let dentry = i32[node + Inode.DENTRY]; dentry !== 0; dentry = i32[node + Inode.DENTRY]) table.unbind(dentry);
+  m.setFlags(node, InodeFlags.SWAPPED);
+  return -Errno.ESTALE;
+}
+
+/** A metacopy gets its data: written into the upper file itself, which hides them until the mark is gone. */
+function fill(m: Mount, node: number, limit: number): number {
+  const { u32, i32, scratch } = m;
+  let result = m.place(node);
+  if (result < 0) return result;
+  const [fd, name] = [m.placeFd, m.stablePlaceName()];
+  result = disk.stat(fd, name, scratch.stat2);
+  if (result < 0) return result;
+  const size = u32[(scratch.stat2 + StatRecord.size) >> 2] + u32[((scratch.stat2 + StatRecord.size) >> 2) + 1] * 4294967296;
+  const length = Math.min(size, limit);
+  if (length > 0) {
+    if (i32[node + Inode.JOB] !== 0) result = jobOutcome(m, node, length, 0);
+    else result = startFill(m, node, fd, name, length);
+    if (result !== 0) return result;
+    result = m.place(node);
+    if (result < 0) return result;
+  }
+  return endFill(m, node, m.placeFd, m.stablePlaceName(), length < size ? length : -1);
+}
+
+function startFill(m: Mount, node: number, fd: number, name: number, length: number): number {
+  const { scratch, names } = m;
+  // writing strips security.capability: put by under a name of ours until the data are there
+  const capability = disk.getxattr(fd, name, names.fileCapability, scratch.value, 256);
+  if (capability > 0) {
+    const kept = disk.setxattr(fd, name, names.capability, scratch.value, capability, 0);
+    if (kept < 0) return kept;
+  }
+  const target = disk.openat(fd, name, O.RDWR, 0);
+  if (target < 0) return target;
+  const source = openLowerData(m, node);
+  if (source < 0) {
+    disk.close(target);
+    return source === -Errno.ENOENT ? -Errno.EIO : source;
+  }
+  return startJob(m, node, source, target, length);
+}
+
+/** `size` >= 0: only so many bytes were copied, for one who truncates to that: done before the mark goes, or a crash would leave zeros behind them. */
+function endFill(m: Mount, node: number, fd: number, name: number, size: number): number {
+  const { u32, i32, scratch, names } = m;
+  const { stat2, words, value } = scratch;
+  if (size >= 0) {
+    const truncated = disk.truncateat(fd, name, size | 0, Math.floor(size / 4294967296));
+    if (truncated < 0) return truncated;
+  }
+  const capability = disk.getxattr(fd, name, names.capability, value, 256);
+  if (capability > 0) {
+    let result = disk.setxattr(fd, name, names.fileCapability, value, capability, 0);
+    if (result >= 0) result = disk.removexattr(fd, name, names.capability);
+    if (result < 0) return result;
+  }
+  // the copy moved mtime: what is remembered is what was shown
+  let result = disk.stat(fd, name, stat2);
+  if (result < 0) return result;
+  u32.copyWithin(stat2 >> 2, node + Inode.ATTR, node + Inode.ATTR + StatRecord.SIZE / 4);
+  timesOf(u32, stat2, words);
+  if (i32[node + Inode.MODE] !== 0) result = disk.utimensat(fd, name, words);
+  if (result >= 0) result = disk.removexattr(fd, name, names.metacopy);
+  if (result < 0) return result;
+  disk.removexattr(fd, name, names.redirect); // without the metacopy mark it says nothing
+  retireLowerFd(m, node);
+  m.clearFlags(node, InodeFlags.METACOPY);
+  return 0;
+}
+
+/** After a change of an upper's metadata: owner, mode and times as they are now are what the record remembers. */
+export function refresh(m: Mount, node: number): number {
+  const result = m.place(node);
+  if (result < 0) return result;
+  const stat = disk.stat(m.placeFd, m.placeName, m.scratch.stat2);
+  if (stat >= 0) remember(m, node, m.scratch.stat2);
+  return stat;
+}

@@ -1,0 +1,102 @@
+/**
+ * Hard links of lower files, by the kernel's index (Documentation/filesystems/overlayfs.rst, "Index"; fs/overlayfs/copy_up.c, util.c):
+ * a lower file with several names is copied up once, to workdir/index/<hex of its origin handle>. Names still in lowers lead there by
+ * the handle, so the group stays one file. How many names the merged tree has stands in the `nlink` xattr, relative to the upper's count.
+ */
+import { disk } from '../layers/disk';
+import { StatRecord } from '../layers/records';
+import { writeAscii } from '../layers/names';
+import { text } from './lowers';
+import type { Mount } from './mount';
+import { Inode, InodeFlags } from './table/layout';
+
+const HANDLE_HEAD = 21;
+const HEX = '0123456789abcdef';
+
+/**
+ * Writes what the kernel keeps as `origin` of a lower file (struct ovl_fb: version 0, magic 0xfb, length, flags, handle type, file
+ * system UUID, file handle) to scratch.value; returns its length, 0 where the file system has no handles.
+ */
+export function originHandle(m: Mount, fd: number, name: number): number {
+  const { u8, u32 } = m;
+  const { value, words } = m.scratch;
+  const length = disk.fileHandle(fd, name, value + HANDLE_HEAD, 128, words);
+  if (length <= 0 || HANDLE_HEAD + length > 255) return 0;
+  u8[value] = 0;
+  u8[value + 1] = 0xfb;
+  u8[value + 2] = HANDLE_HEAD + length;
+  u8[value + 3] = 0;
+  u8[value + 4] = u32[words >> 2];
+  u8.fill(0, value + 5, value + HANDLE_HEAD);
+  if (disk.filesystemUuid(fd, words) >= 0) u8.copyWithin(value + 5, words, words + 16);
+  return HANDLE_HEAD + length;
+}
+
+/** The index name of the origin in scratch.value, written to scratch.path3; its length. */
+function hexName(m: Mount, length: number): number {
+  const { u8 } = m;
+  const { value, path3 } = m.scratch;
+  for (let i = 0; i < length; i++) {
+    u8[path3 + 2 * i] = HEX.charCodeAt(u8[value + i] >> 4);
+    u8[path3 + 2 * i + 1] = HEX.charCodeAt(u8[value + i] & 15);
+  }
+  u8[path3 + 2 * length] = 0;
+  return 2 * length;
+}
+
+/** Gives a node that is being copied up from (fd, name) its index name; false where it cannot have one. */
+export function nameInIndex(m: Mount, node: number, fd: number, name: number): boolean {
+  const length = originHandle(m, fd, name);
+  if (length === 0) return false;
+  m.i32[node + Inode.INDEX_NAME] = m.table.bytesBlob(m.scratch.path3, hexName(m, length));
+  return true;
+}
+
+/** A lower file with several names: if one of them was copied up, the node is that upper file. The node is not published yet. */
+export function findIndexed(m: Mount, node: number, fd: number, name: number): void {
+  const { u32, i32 } = m;
+  const lowerNlink = i32[node + Inode.NLINK];
+  const length = originHandle(m, fd, name);
+  if (length === 0) return;
+  const hex = hexName(m, length);
+  const { stat2, path3 } = m.scratch;
+  if (disk.stat(m.indexFd, path3, stat2) < 0) return;
+  i32[node + Inode.INDEX_NAME] = m.table.bytesBlob(path3, hex);
+  becomeIndexed(m, node, u32[(stat2 + StatRecord.nlink) >> 2], lowerNlink);
+  m.setFlags(node, InodeFlags.UPPER);
+  if (disk.getxattr(m.indexFd, path3, m.names.metacopy, m.scratch.value, 64) >= 0) m.setFlags(node, InodeFlags.METACOPY);
+}
+
+/** An upper file with several names: is it one of the index? The node is not published yet. */
+export function adoptIndexed(m: Mount, node: number, fd: number, name: number): void {
+  const { i32, u32 } = m;
+  const { value, stat2, path3 } = m.scratch;
+  const length = disk.getxattr(fd, name, m.names.origin, value, 255);
+  if (length <= HANDLE_HEAD || m.u8[value + 1] !== 0xfb) return;
+  const hex = hexName(m, length);
+  if (disk.stat(m.indexFd, path3, stat2) < 0) return;
+  const same = u32[stat2 >> 2] === u32[m.scratch.stat >> 2] && u32[(stat2 >> 2) + 1] === u32[(m.scratch.stat >> 2) + 1];
+  if (!same) return;
+  i32[node + Inode.INDEX_NAME] = m.table.bytesBlob(path3, hex);
+  // "L" counts from the lower's links, which are not known here: the upper's names without the index entry are a lower bound
+  becomeIndexed(m, node, u32[(stat2 + StatRecord.nlink) >> 2], u32[(stat2 + StatRecord.nlink) >> 2] - 1);
+}
+
+/** Reads the `nlink` xattr of the index entry in scratch.path3: "U+n" or "L+n" (ovl_get_nlink). */
+function becomeIndexed(m: Mount, node: number, upperNlink: number, lowerNlink: number): void {
+  const { value, path3 } = m.scratch;
+  m.setFlags(node, InodeFlags.INDEXED | InodeFlags.OWN_INO);
+  const length = disk.getxattr(m.indexFd, path3, m.names.nlink, value, 16);
+  const mark = length > 0 ? /^([UL])([+-]\d+)$/.exec(text(m, value, length)) : null;
+  let shown = lowerNlink;
+  if (mark !== null) shown = (mark[1] === 'U' ? upperNlink : lowerNlink) + Number(mark[2]);
+  m.i32[node + Inode.NLINK_DELTA] = Math.max(shown, 1) - upperNlink;
+}
+
+/** Writes NLINK_DELTA to the upper file at (fd, name). 0 or negative errno. */
+export function storeNlink(m: Mount, node: number, fd: number, name: number): number {
+  const delta = m.i32[node + Inode.NLINK_DELTA];
+  const { value } = m.scratch;
+  const length = writeAscii(m.u8, value, `U${delta < 0 ? '-' : '+'}${Math.abs(delta)}`);
+  return disk.setxattr(fd, name, m.names.nlink, value, length, 0);
+}

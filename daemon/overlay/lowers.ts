@@ -1,0 +1,156 @@
+/**
+ * Where a directory goes on below: its list of lowers [layer, path]*, topmost first, by the kernel's rules (fs/overlayfs/namei.c): every
+ * layer's directory of that name merges, until one is opaque, is hidden by a whiteout or another file, or says by a redirect that the
+ * layers below have it under another path. The same walk finds the data of a metacopy. Paths are bytes, here as latin1 strings.
+ */
+import { Errno } from '../errno';
+import { Mode, O } from '../layers/disk';
+import { writeAscii } from '../layers/names';
+import { StatRecord } from '../layers/records';
+import { Blob, Dentry } from './table/layout';
+import type { Mount } from './mount';
+
+/** A lower directory: layer index and path below the layer's root, without a leading slash. */
+export interface LowerPlace {
+  layer: number;
+  path: string;
+}
+
+export function text(m: Mount, from: number, length: number): string {
+  return Buffer.from(m.table.memory.buffer, from, length).toString('latin1');
+}
+
+export function blobText(m: Mount, blob: number): string {
+  return blob === 0 ? '' : text(m, m.table.blobBytes(blob), m.i32[blob + Blob.LENGTH]);
+}
+
+export function textBlob(m: Mount, value: string): number {
+  if (value.length >= m.scratch.valueCapacity) throw new RangeError('path too long for the node table');
+  writeAscii(m.u8, m.scratch.value, value);
+  return m.table.bytesBlob(m.scratch.value, value.length);
+}
+
+function join(path: string, name: string): string {
+  return path === '' ? name : `${path}/${name}`;
+}
+
+/** Is the directory at (fd, name) opaque, in any dialect? 'y', 'x' (holds xattr whiteouts), or ''. */
+export function opaqueMark(m: Mount, fd: number, name: number, dialects: readonly number[]): string {
+  for (const mark of dialects) {
+    const length = m.disk.getxattr(fd, name, mark, m.scratch.value, 16);
+    if (length === 1) return text(m, m.scratch.value, 1);
+  }
+  return '';
+}
+
+/** The redirect of (fd, name), or undefined. */
+export function redirectMark(m: Mount, fd: number, name: number): string | undefined {
+  const length = m.disk.getxattr(fd, name, m.names.redirect, m.scratch.value, m.scratch.valueCapacity);
+  return length > 0 ? text(m, m.scratch.value, length) : undefined;
+}
+
+/** The lowers of the directory that `dentry` of `parent` names, as [layer, path blob]* with a reference on each blob; 0 elements: none. */
+export function childLowers(m: Mount, parent: number, dentry: number): number[] {
+  const { i32, table, names } = m;
+  const several = i32[dentry + Dentry.LOWERS];
+  const count = several !== 0 ? i32[several + Blob.LENGTH] : i32[dentry + Dentry.LOWER] !== 0 ? 1 : 0;
+  const name = text(m, table.name(dentry), table.nameLength(dentry));
+  const list: number[] = [];
+  let parentPath = -1;
+  let path = 0;
+  for (let i = 0; i < count; i++) {
+    const position = several !== 0 ? i32[several + Blob.DATA + i] : i32[dentry + Dentry.LOWER] - 1;
+    const layer = m.lowerLayer(parent, position);
+    const at = m.lowerPath(parent, position);
+    if (at === parentPath) table.holdBlob(path);
+    else {
+      parentPath = at;
+      path = textBlob(m, join(blobText(m, at), name));
+    }
+    list.push(layer, path);
+    if (layer === m.layerFds.length - 1) break;
+    const fd = m.lowerDirectory(parent, position);
+    if (fd < 0) break;
+    if (opaqueMark(m, fd, table.name(dentry), names.opaqueDialects) === 'y') break;
+    const redirect = redirectMark(m, fd, table.name(dentry));
+    if (redirect !== undefined) {
+      const target = redirect.startsWith('/') ? redirect.slice(1) : join(blobText(m, at), redirect);
+      for (const place of walk(m, target, layer + 1).directories) list.push(place.layer, textBlob(m, place.path));
+      break;
+    }
+  }
+  return list;
+}
+
+/** What a path in the merged lowers, from layer `from` on, leads to: the directories that merge there, or one file. */
+export function walk(m: Mount, path: string, from: number): { directories: LowerPlace[]; file?: LowerPlace } {
+  let directories: LowerPlace[] = [];
+  for (let layer = from; layer < m.layerFds.length; layer++) directories.push({ layer, path: '' });
+  const parts = path.split('/').filter((part) => part !== '');
+  for (let i = 0; i < parts.length; i++) {
+    const step = into(m, directories, parts[i]);
+    if (step.file !== undefined) return i === parts.length - 1 ? { directories: [], file: step.file } : { directories: [] };
+    directories = step.directories;
+    if (directories.length === 0) break;
+  }
+  return { directories };
+}
+
+/** One component: `name` in the merged directory made of `places`. */
+function into(m: Mount, places: readonly LowerPlace[], name: string): { directories: LowerPlace[]; file?: LowerPlace } {
+  const directories: LowerPlace[] = [];
+  for (const place of places) {
+    const path = join(place.path, name);
+    const fd = openPlace(m, place.layer, path);
+    if (fd === -Errno.ENOENT || fd === -Errno.ENOTDIR) {
+      if (isHidden(m, place.layer, join(place.path, `.wh.${name}`))) break;
+      continue;
+    }
+    if (fd < 0) break;
+    m.closeLater(fd);
+    if (m.disk.stat(fd, m.names.empty, m.scratch.stat2) < 0) break;
+    const type = m.u32[(m.scratch.stat2 + StatRecord.mode) >> 2] & Mode.TYPE;
+    if (type !== Mode.DIRECTORY) {
+      if (type === Mode.CHARACTER && m.u32[(m.scratch.stat2 + StatRecord.rdev) >> 2] === 0) break;
+      return directories.length === 0 ? { directories, file: { layer: place.layer, path } } : { directories };
+    }
+    directories.push({ layer: place.layer, path });
+    if (opaqueMark(m, fd, m.names.empty, m.names.opaqueDialects) === 'y' || isHidden(m, place.layer, `${path}/.wh..wh..opq`)) break;
+    const redirect = redirectMark(m, fd, m.names.empty);
+    if (redirect !== undefined) {
+      const target = redirect.startsWith('/') ? redirect.slice(1) : join(place.path, redirect);
+      directories.push(...walk(m, target, place.layer + 1).directories);
+      break;
+    }
+  }
+  return { directories };
+}
+
+function openPlace(m: Mount, layer: number, path: string): number {
+  if (path.length > 4095) return -Errno.ENAMETOOLONG;
+  writeAscii(m.u8, m.scratch.walk, path);
+  return m.disk.openBeneath(m.layerFds[layer], m.scratch.walk, O.PATH, 0);
+}
+
+function isHidden(m: Mount, layer: number, path: string): boolean {
+  const fd = openPlace(m, layer, path);
+  if (fd < 0) return false;
+  m.closeLater(fd);
+  return true;
+}
+
+/** The file that holds the data of what `path` (in the merged lowers) names, seen from layer `from`: through metacopies in lower layers too. */
+export function findData(m: Mount, path: string, from: number): LowerPlace | undefined {
+  for (let target = path, layer = from; ;) {
+    const { file } = walk(m, target, layer);
+    if (file === undefined) return undefined;
+    const fd = openPlace(m, file.layer, file.path);
+    if (fd < 0) return undefined;
+    m.closeLater(fd);
+    if (m.disk.getxattr(fd, m.names.empty, m.names.metacopy, m.scratch.value, 64) < 0) return file;
+    const redirect = redirectMark(m, fd, m.names.empty);
+    if (redirect === undefined) target = file.path;
+    else target = redirect.startsWith('/') ? redirect.slice(1) : join(file.path.replace(/[^/]*$/, '').replace(/\/$/, ''), redirect);
+    layer = file.layer + 1;
+  }
+}

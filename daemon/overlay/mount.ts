@@ -1,0 +1,283 @@
+/**
+ * A worker's view of one mount, and the gates from a node to its place on disk: no other code finds a descriptor or builds a name for
+ * a system call. A place is (dirfd, name): the gate leaves it in `placeFd` and `placeName`.
+ */
+import { disk, DirentType, Mode, O, O_DIRECTORY, type Disk } from '../layers/disk';
+import { Names } from '../layers/names';
+import { Errno } from '../errno';
+import { FdCache } from './fd-cache';
+import { Blob, Dentry, DentryFlags, Inode, InodeFlags, MountFlags, MountWord } from './table/layout';
+import type { Table } from './table/table';
+import type { Scratch, WorkerContext } from './worker';
+
+export class Mount {
+  readonly table: Table;
+  readonly u8: Uint8Array;
+  readonly i32: Int32Array;
+  readonly u32: Uint32Array;
+  readonly disk: Disk = disk;
+  readonly scratch: Scratch;
+  readonly names: Names;
+  readonly record: number;
+  readonly root: number;
+  readonly flags: number;
+  readonly writable: boolean;
+  readonly upperFd: number;
+  readonly workFd: number;
+  readonly indexFd: number;
+  readonly orphansFd: number;
+  readonly device: number;
+  readonly layerFds: readonly number[];
+  /** what the last gate found */
+  placeFd = -1;
+  placeName = 0;
+  /** what ownJob's last finished job counted */
+  jobCount = 0;
+  private readonly fds: FdCache;
+
+  constructor(
+    readonly context: WorkerContext,
+    readonly index: number,
+  ) {
+    const table = context.table;
+    this.table = table;
+    this.u8 = table.u8;
+    this.i32 = table.i32;
+    this.u32 = table.u32;
+    this.scratch = context.scratch;
+    this.record = table.mountRecord(index);
+    const word = (at: number): number => this.i32[this.record + at];
+    this.flags = word(MountWord.FLAGS);
+    this.root = word(MountWord.ROOT);
+    this.writable = (this.flags & MountFlags.WRITABLE) !== 0;
+    this.upperFd = word(MountWord.UPPER_FD);
+    this.workFd = word(MountWord.WORK_FD);
+    this.indexFd = word(MountWord.INDEX_FD);
+    this.orphansFd = word(MountWord.ORPHANS_FD);
+    this.device = word(MountWord.DEVICE_FD);
+    const layers = word(MountWord.LAYERS);
+    this.layerFds = Array.from(this.i32.subarray(layers + Blob.DATA, layers + Blob.DATA + word(MountWord.LAYER_COUNT)));
+    const user = (this.flags & MountFlags.USERXATTR) !== 0;
+    const half = this.scratch.namesCapacity / 2;
+    this.names = new Names(this.u8, this.scratch.names + (user ? half : 0), half, user);
+    this.fds = new FdCache(disk);
+  }
+
+  detach(): void {
+    this.fds.clear();
+  }
+
+  has(flag: MountFlags): boolean {
+    return (this.flags & flag) !== 0;
+  }
+
+  // ---- locks -------------------------------------------------------------------------------------------------------------------------
+
+  lock(node: number): void {
+    this.table.memory.lock(node + Inode.LOCK);
+  }
+
+  unlock(node: number): void {
+    this.table.memory.unlock(node + Inode.LOCK);
+  }
+
+  // ---- nodes -------------------------------------------------------------------------------------------------------------------------
+
+  /** The inode record of a nodeid; 0 when it is none of this mount (the kernel never asks for such: ESTALE). */
+  node(nodeid: number): number {
+    if (nodeid === 1) return this.root;
+    if (!this.table.allocator.isInode(nodeid) || this.i32[nodeid + Inode.MOUNT] !== this.index) return 0;
+    return Atomics.load(this.i32, nodeid + Inode.LOOKUPS) > 0 ? nodeid : 0;
+  }
+
+  nodeid(node: number): number {
+    return node === this.root ? 1 : node;
+  }
+
+  nodeFlags(node: number): number {
+    return Atomics.load(this.i32, node + Inode.FLAGS);
+  }
+
+  setFlags(node: number, flags: number): void {
+    Atomics.or(this.i32, node + Inode.FLAGS, flags);
+  }
+
+  clearFlags(node: number, flags: number): void {
+    Atomics.and(this.i32, node + Inode.FLAGS, ~flags);
+  }
+
+  isDirectory(node: number): boolean {
+    return (this.i32[node + Inode.MODE] & Mode.TYPE) === Mode.DIRECTORY;
+  }
+
+  isRegular(node: number): boolean {
+    return (this.i32[node + Inode.MODE] & Mode.TYPE) === Mode.REGULAR;
+  }
+
+  /** Number of lowers of a directory. */
+  lowerCount(directory: number): number {
+    const list = this.i32[directory + Inode.LOWERS];
+    return list === 0 ? 0 : this.i32[list + Blob.LENGTH] >>> 1;
+  }
+
+  /** Layer index of a directory's lower at `position` (0: topmost). */
+  lowerLayer(directory: number, position: number): number {
+    return this.i32[this.i32[directory + Inode.LOWERS] + Blob.DATA + 2 * position];
+  }
+
+  /** Path blob of it. */
+  lowerPath(directory: number, position: number): number {
+    return this.i32[this.i32[directory + Inode.LOWERS] + Blob.DATA + 2 * position + 1];
+  }
+
+  // ---- inode numbers: (slot of the layer counted from the bottom, its inode number); design.md section 4 -------------------------------
+
+  /** High word of the number shown for an inode of lower `layer`, or of the upper (layer -1). The low word stays as it is. */
+  inoHigh(high: number, layer: number): number {
+    return high ^ ((this.layerFds.length - layer) << 16);
+  }
+
+  // ---- gates: to be used under the mount's rename lock, shared or exclusive ------------------------------------------------------------
+
+  /** O_PATH descriptor of a directory's upper, owned by the cache; negative errno. */
+  upperDirectory(directory: number): number {
+    if (directory === this.root) return this.upperFd;
+    const { i32 } = this;
+    const cached = this.fds.get(directory, i32[directory + Inode.GENERATION], 0);
+    if (cached >= 0) return cached;
+    // up to the nearest ancestor that is open, then down again
+    const way = [directory];
+    let fd = -1;
+    for (let at = directory; ;) {
+      const dentry = i32[at + Inode.DENTRY];
+      if (dentry === 0) return -Errno.ENOENT;
+      at = i32[dentry + Dentry.PARENT];
+      fd = at === this.root ? this.upperFd : this.fds.get(at, i32[at + Inode.GENERATION], 0);
+      if (fd >= 0) break;
+      way.push(at);
+    }
+    for (let i = way.length - 1; i >= 0; i--) {
+      const name = this.table.name(i32[way[i] + Inode.DENTRY]);
+      fd = disk.openBeneath(fd, name, O.PATH | O_DIRECTORY, 0);
+      if (fd < 0) return fd;
+      this.fds.put(way[i], i32[way[i] + Inode.GENERATION], 0, fd);
+    }
+    return fd;
+  }
+
+  /** O_PATH descriptor of a directory's lower at `position`, owned by the cache; negative errno. */
+  lowerDirectory(directory: number, position: number): number {
+    const { i32 } = this;
+    const generation = i32[directory + Inode.GENERATION];
+    const cached = this.fds.get(directory, generation, position + 1);
+    if (cached >= 0) return cached;
+    const path = this.lowerPath(directory, position);
+    const fd = disk.openDirectory(this.layerFds[this.lowerLayer(directory, position)], this.table.blobBytes(path), i32[path + Blob.LENGTH]);
+    if (fd >= 0) this.fds.put(directory, generation, position + 1, fd);
+    return fd;
+  }
+
+  private placeAt(fd: number, name: number): number {
+    this.placeFd = fd;
+    this.placeName = name;
+    return fd < 0 ? fd : 0;
+  }
+
+  /** The place of a node's metadata: its upper if it is there, else its lower. 0 or negative errno. */
+  place(node: number): number {
+    const flags = this.nodeFlags(node);
+    if ((flags & InodeFlags.UPPER) === 0) return this.lowerPlace(node);
+    if (this.isDirectory(node)) return this.placeAt(this.upperDirectory(node), this.names.empty);
+    return this.upperPlace(node, flags);
+  }
+
+  private upperPlace(node: number, flags: number): number {
+    const { i32 } = this;
+    if ((flags & InodeFlags.ORPHAN) !== 0) return this.placeAt(this.orphansFd, this.orphanName(node));
+    if ((flags & InodeFlags.INDEXED) !== 0) return this.placeAt(this.indexFd, this.table.blobBytes(i32[node + Inode.INDEX_NAME]));
+    const dentry = i32[node + Inode.DENTRY];
+    if (dentry === 0) return -Errno.ESTALE;
+    return this.placeAt(this.upperDirectory(i32[dentry + Dentry.PARENT]), this.table.name(dentry));
+  }
+
+  /** The place of a regular file's data in a lower. */
+  lowerDataPlace(node: number): number {
+    const path = this.i32[node + Inode.DATA_PATH];
+    return path === 0 ? this.lowerPlace(node) : this.openPath(this.i32[node + Inode.DATA_LAYER] - 1, path);
+  }
+
+  /** The place of what a node is in its topmost lower. */
+  lowerPlace(node: number): number {
+    const { i32 } = this;
+    if (this.isDirectory(node)) return this.placeAt(this.lowerDirectory(node, 0), this.names.empty);
+    const path = i32[node + Inode.LOWER_PATH];
+    if (path !== 0) return this.openPath(i32[node + Inode.LAYER] - 1, path);
+    const dentry = i32[node + Inode.DENTRY];
+    if (dentry === 0) return -Errno.ESTALE;
+    const parent = i32[dentry + Dentry.PARENT];
+    return this.placeAt(this.lowerDirectory(parent, i32[dentry + Dentry.LOWER] - 1), this.table.name(dentry));
+  }
+
+  /** The name of the last place where later gates do not overwrite it (scratch.path, if it was made up). */
+  stablePlaceName(): number {
+    const { path, path3 } = this.scratch;
+    if (this.placeName !== path3) return this.placeName;
+    this.u8.copyWithin(path, path3, path3 + 256);
+    this.placeName = path;
+    return path;
+  }
+
+  /** The place (directory, last component) of a path blob below a layer's root. */
+  private openPath(layer: number, path: number): number {
+    const from = this.table.blobBytes(path);
+    const length = this.i32[path + Blob.LENGTH];
+    let slash = length;
+    while (slash > 0 && this.u8[from + slash - 1] !== 47) slash--;
+    const fd = disk.openDirectory(this.layerFds[layer], from, slash === 0 ? 0 : slash - 1);
+    if (fd >= 0) this.fds.later(fd);
+    return this.placeAt(fd, from + slash);
+  }
+
+  /** Has the directory an upper at this moment? Then what is inside may be changed. */
+  hasUpper(node: number): boolean {
+    return (this.nodeFlags(node) & InodeFlags.UPPER) !== 0;
+  }
+
+  /** Name of a node in workdir/ply-orphans, written to scratch.path3. */
+  orphanName(node: number): number {
+    return this.hexName(this.scratch.path3, 'o', node);
+  }
+
+  /** Name of what is being built for a node in the work directory, written to `at`. */
+  workName(at: number, node: number): number {
+    return this.hexName(at, '#', node);
+  }
+
+  /** A name in the work directory that nothing else has, written to `at`. */
+  freshName(at: number): number {
+    const serial = Atomics.add(this.i32, this.record + MountWord.SERIAL, 1) >>> 0;
+    return this.hexName(at, 't', serial, this.context.index);
+  }
+
+  private hexName(at: number, head: string, first: number, second = this.i32[first + Inode.GENERATION]): number {
+    const text = `${head}${first.toString(16)}-${second.toString(16)}`;
+    for (let i = 0; i < text.length; i++) this.u8[at + i] = text.charCodeAt(i);
+    this.u8[at + text.length] = 0;
+    return at;
+  }
+
+  /** A dentry's type as DT_*, or -1 when the name does not exist (none, a whiteout). */
+  dentryType(dentry: number): number {
+    if (dentry === 0) return -1;
+    const flags = this.i32[dentry + Dentry.FLAGS];
+    return (flags & (DentryFlags.WHITEOUT | DentryFlags.HIDDEN | DentryFlags.DEAD)) !== 0 ? -1 : flags & DentryFlags.TYPE_MASK;
+  }
+
+  isDirectoryDentry(dentry: number): boolean {
+    return this.dentryType(dentry) === DirentType.DIRECTORY;
+  }
+
+  closeLater(fd: number): void {
+    this.fds.later(fd);
+  }
+}

@@ -1,0 +1,141 @@
+/**
+ * READDIR and READDIRPLUS, stateless: the cookie is (serial of the dentry, its record), so that going on needs no search, and a serial that
+ * is gone is followed by the next higher one. "." and ".." have the cookies 1 and 2.
+ */
+import { Errno } from '../errno';
+import { DirentType } from '../layers/disk';
+import { writeAscii } from '../layers/names';
+import { FOREVER, type Readdir, type Reply } from '../protocol/operations';
+import { load } from './directory';
+import type { Mount } from './mount';
+import { attributes, attrSeconds, directoryOf, forget, nodeOf } from './node';
+import { Dentry, DentryFlags, Inode, InodeFlags, MountFlags } from './table/layout';
+
+/** OPENDIR: without state, and the kernel may keep what it read. ENOSYS says so once for the whole mount, where the kernel knows that. */
+export function opendir(m: Mount, node: number, reply: Reply): number {
+  if (node === 0) return -Errno.ESTALE;
+  if (m.has(MountFlags.NO_OPENDIR)) return -Errno.ENOSYS;
+  reply.open(0, KEEP_CACHE | CACHE_DIR, 0);
+  return 0;
+}
+
+const KEEP_CACHE = 1 << 1;
+const CACHE_DIR = 1 << 3;
+
+export function readdir(m: Mount, op: Readdir, reply: Reply): number {
+  const directory = directoryOf(m, op.node);
+  if (directory < 0) return directory;
+  // nodes whose record did not fit any more, or could not be answered: given back when the directory is unlocked
+  const unused: number[] = [];
+  m.lock(directory);
+  try {
+    const loaded = load(m, directory);
+    return loaded < 0 ? loaded : list(m, op, reply, directory, unused);
+  } finally {
+    m.unlock(directory);
+    for (const node of unused) forget(m, node, 1);
+  }
+}
+
+function list(m: Mount, op: Readdir, reply: Reply, directory: number, unused: number[]): number {
+  const { i32 } = m;
+  if ((m.nodeFlags(directory) & InodeFlags.GONE) !== 0) return 0;
+  if (op.offsetHigh === 0 && op.offsetLow < 2 && !dots(m, op, reply, directory)) return 0;
+  for (let dentry = after(m, directory, op.offsetLow, op.offsetHigh); dentry !== 0; dentry = i32[dentry + Dentry.NEXT]) {
+    const flags = i32[dentry + Dentry.FLAGS];
+    if ((flags & (DentryFlags.WHITEOUT | DentryFlags.HIDDEN)) !== 0) continue;
+    const fits = op.plus ? plus(m, reply, directory, dentry, unused) : plain(m, reply, dentry, flags);
+    if (!fits) break;
+  }
+  return 0;
+}
+
+function dots(m: Mount, op: Readdir, reply: Reply, directory: number): boolean {
+  const { i32, scratch } = m;
+  const upwards = i32[directory + Inode.DENTRY];
+  const parent = upwards === 0 ? directory : i32[upwards + Dentry.PARENT];
+  for (let at = op.offsetLow; at < 2; at++) {
+    writeAscii(m.u8, scratch.path, at === 0 ? '.' : '..');
+    const node = at === 0 ? directory : parent;
+    const [low, high] = [i32[node + Inode.INO_LOW], i32[node + Inode.INO_HIGH]];
+    const fits = op.plus
+      ? reply.direntPlus(0, 0, 0, 0, 0, low, high, at + 1, 0, DirentType.DIRECTORY, scratch.path, at + 1)
+      : reply.dirent(low, high, at + 1, 0, DirentType.DIRECTORY, scratch.path, at + 1);
+    if (!fits) return false;
+  }
+  return true;
+}
+
+/** The first dentry behind a cookie; a cookie may be anything: lseek(2) lets a program make one up. */
+function after(m: Mount, directory: number, low: number, high: number): number {
+  const { i32, table } = m;
+  if (high === 0) return i32[directory + Inode.FIRST];
+  const record = low >>> 0;
+  if (table.allocator.isCell(record) && i32[record + Dentry.PARENT] === directory && i32[record + Dentry.COOKIE] === high) {
+    if (
+      (i32[record + Dentry.FLAGS] & DentryFlags.DEAD) === 0 &&
+      table.find(directory, table.name(record), table.nameLength(record)) === record
+    )
+      return i32[record + Dentry.NEXT];
+  }
+  let dentry = i32[directory + Inode.FIRST];
+  while (dentry !== 0 && i32[dentry + Dentry.COOKIE] <= high) dentry = i32[dentry + Dentry.NEXT];
+  return dentry;
+}
+
+function plain(m: Mount, reply: Reply, dentry: number, flags: number): boolean {
+  const { i32, table } = m;
+  const type = flags & DentryFlags.TYPE_MASK;
+  return reply.dirent(
+    i32[dentry + Dentry.INO_LOW],
+    i32[dentry + Dentry.INO_HIGH],
+    dentry,
+    i32[dentry + Dentry.COOKIE],
+    type,
+    table.name(dentry),
+    table.nameLength(dentry),
+  );
+}
+
+/** A record with the node's attributes; without them where they cannot be had. */
+function plus(m: Mount, reply: Reply, directory: number, dentry: number, unused: number[]): boolean {
+  const { i32, table, scratch } = m;
+  const node = nodeOf(m, directory, dentry);
+  if (node > 0) {
+    if (attributes(m, node, scratch.stat) >= 0) {
+      const fits = reply.direntPlus(
+        m.nodeid(node),
+        i32[node + Inode.GENERATION],
+        FOREVER,
+        attrSeconds(m, node),
+        scratch.stat,
+        i32[dentry + Dentry.INO_LOW],
+        i32[dentry + Dentry.INO_HIGH],
+        dentry,
+        i32[dentry + Dentry.COOKIE],
+        i32[dentry + Dentry.FLAGS] & DentryFlags.TYPE_MASK,
+        table.name(dentry),
+        table.nameLength(dentry),
+      );
+      if (!fits) unused.push(node);
+      return fits;
+    }
+    unused.push(node);
+  }
+  const [low, high] = [i32[dentry + Dentry.INO_LOW], i32[dentry + Dentry.INO_HIGH]];
+  const type = i32[dentry + Dentry.FLAGS] & DentryFlags.TYPE_MASK;
+  return reply.direntPlus(
+    0,
+    0,
+    0,
+    0,
+    0,
+    low,
+    high,
+    dentry,
+    i32[dentry + Dentry.COOKIE],
+    type,
+    table.name(dentry),
+    table.nameLength(dentry),
+  );
+}

@@ -1,0 +1,250 @@
+/** A mount's record, made before the kernel's first request and taken apart after its last. Both by the engine's main thread. */
+import { Errno } from '../errno';
+import { disk, Mode, O, O_DIRECTORY, RenameFlag } from '../layers/disk';
+import { Names, writeAscii } from '../layers/names';
+import { StatRecord } from '../layers/records';
+import { Mount } from './mount';
+import { attributes, dispose } from './node';
+import { removeTree } from './remove';
+import { Blob, Control, Inode, InodeFlags, Limits, Lookups, MountFlags, MountState, MountWord } from './table/layout';
+import type { WorkerContext } from './worker';
+
+/** What is wrong with what was asked to be mounted, for the user. */
+export class MountError extends Error {}
+
+export interface MountSpec {
+  /** O_PATH directory descriptors; -1 both: read-only */
+  upperFd: number;
+  workFd: number;
+  /** topmost first */
+  layerFds: number[];
+  deviceFd: number;
+  /** MountFlags that are wished for and possible */
+  flags: number;
+  /** -1: as it is */
+  squashUid: number;
+  squashGid: number;
+  level: number;
+}
+
+/** Takes a mount record (state SETTING_UP), probes and sweeps the upper, makes the root's node. Takes over the descriptors unless it throws MountError. */
+export function setUpMount(context: WorkerContext, spec: MountSpec): number {
+  const { table } = context;
+  const index = takeRecord(context);
+  const { i32 } = table;
+  const record = table.mountRecord(index);
+  const opened: number[] = [];
+  try {
+    const writable = spec.upperFd >= 0;
+    let flags = (spec.flags & ~(MountFlags.WRITABLE | MountFlags.RENAME_WHITEOUT)) | (writable ? MountFlags.WRITABLE : 0);
+    i32[record + MountWord.UPPER_FD] = spec.upperFd;
+    i32[record + MountWord.WORK_FD] = -1;
+    i32[record + MountWord.INDEX_FD] = -1;
+    i32[record + MountWord.ORPHANS_FD] = -1;
+    if (writable) {
+      const names = new Names(table.u8, context.scratch.names, context.scratch.namesCapacity / 2, (flags & MountFlags.USERXATTR) !== 0);
+      const inWork = (name: string): number => {
+        const fd = openWorkDirectory(context, spec.workFd, name);
+        opened.push(fd);
+        return fd;
+      };
+      i32[record + MountWord.WORK_FD] = inWork('work');
+      i32[record + MountWord.ORPHANS_FD] = inWork('ply-orphans');
+      sweep(context, names, spec.workFd, 'work', i32[record + MountWord.WORK_FD]);
+      sweep(context, names, spec.workFd, 'ply-orphans', i32[record + MountWord.ORPHANS_FD]);
+      probeUpper(context, names, i32[record + MountWord.WORK_FD]);
+      if ((flags & MountFlags.INDEX) !== 0 && !haveHandles(context, names, spec.layerFds)) flags &= ~MountFlags.INDEX;
+      if ((flags & MountFlags.INDEX) !== 0) i32[record + MountWord.INDEX_FD] = inWork('index');
+    } else flags &= ~MountFlags.INDEX;
+    i32[record + MountWord.FLAGS] = flags;
+    i32[record + MountWord.DEVICE_FD] = spec.deviceFd;
+    i32[record + MountWord.LAYER_COUNT] = spec.layerFds.length;
+    i32[record + MountWord.LAYERS] = table.listBlob(spec.layerFds);
+    i32[record + MountWord.SQUASH_UID] = spec.squashUid;
+    i32[record + MountWord.SQUASH_GID] = spec.squashGid;
+    i32[record + MountWord.LEVEL] = spec.level;
+    i32[record + MountWord.RENAME_LOCK] = 0;
+    i32[record + MountWord.SERIAL] = 0;
+    makeRoot(context, index, spec.layerFds.length);
+    if (spec.workFd >= 0) disk.close(spec.workFd);
+    return index;
+  } catch (error) {
+    for (const fd of opened) if (fd >= 0) disk.close(fd);
+    giveRecord(context, index);
+    throw error;
+  }
+}
+
+function takeRecord(context: WorkerContext): number {
+  const { memory, i32 } = context.table;
+  memory.lock(Control.MOUNTS_LOCK);
+  try {
+    // index 0 stays free: it stands for "no mount" in inode records
+    for (let index = 1; index < Limits.MAX_MOUNTS; index++) {
+      const record = context.table.mountRecord(index);
+      if (i32[record + MountWord.STATE] !== MountState.FREE) continue;
+      i32.fill(0, record, record + MountWord.SIZE);
+      i32.fill(-1, record + MountWord.CHANNELS, record + MountWord.SIZE);
+      i32[record + MountWord.GENERATION] = Atomics.add(i32, Control.GENERATION, 1);
+      Atomics.store(i32, record + MountWord.STATE, MountState.SETTING_UP);
+      return index;
+    }
+  } finally {
+    memory.unlock(Control.MOUNTS_LOCK);
+  }
+  throw new MountError(`this engine has ${Limits.MAX_MOUNTS - 1} mounts already, which is its limit`);
+}
+
+function giveRecord(context: WorkerContext, index: number): void {
+  const { i32 } = context.table;
+  const record = context.table.mountRecord(index);
+  if (i32[record + MountWord.LAYERS] !== 0) context.table.dropBlob(i32[record + MountWord.LAYERS]);
+  Atomics.store(i32, record + MountWord.STATE, MountState.FREE);
+}
+
+function put(context: WorkerContext, name: string): number {
+  writeAscii(context.table.u8, context.scratch.path, name);
+  return context.scratch.path;
+}
+
+function fail(what: string, result: number, advice: string): never {
+  throw new MountError(`${what} (errno ${-result}); ${advice}`);
+}
+
+function openWorkDirectory(context: WorkerContext, workFd: number, name: string): number {
+  const made = disk.mkdirat(workFd, put(context, name), 0o700);
+  if (made < 0 && made !== -Errno.EEXIST)
+    fail(
+      `cannot make the directory "${name}" in workdir`,
+      made,
+      'workdir must be an empty, writable directory on the file system of upperdir',
+    );
+  const fd = disk.openBeneath(workFd, put(context, name), O.PATH | O_DIRECTORY, 0);
+  if (fd < 0) fail(`cannot open the directory "${name}" in workdir`, fd, 'give an empty directory as workdir');
+  return fd;
+}
+
+/** What a crash left in the work directory, and files that nobody has open any more. */
+function sweep(context: WorkerContext, names: Names, workFd: number, name: string, fd: number): void {
+  const { table, scratch } = context;
+  const inside = disk.openat(fd, names.dot, O.RDONLY | O_DIRECTORY, 0);
+  if (inside < 0) fail(`cannot read the directory "${name}" in workdir`, inside, `plyfs needs to read and write it (descriptor ${workFd})`);
+  try {
+    for (;;) {
+      const bytes = disk.readDirents(inside, 0, scratch.dirents, 4096);
+      if (bytes <= 0) return;
+      const entries: Buffer[] = [];
+      for (let at = scratch.dirents; at < scratch.dirents + bytes; at += table.u32[at >> 2]) {
+        const from = at + 136;
+        entries.push(Buffer.from(table.u8.subarray(from, table.u8.indexOf(0, from) + 1)));
+      }
+      for (const entry of entries) {
+        table.u8.set(entry, scratch.walk);
+        removeTree({ u8: table.u8, u32: table.u32, scratch, names }, fd, scratch.walk);
+      }
+    }
+  } finally {
+    disk.close(inside);
+  }
+}
+
+/** Refuses an upper that cannot hold what an overlay must write: says which. */
+function probeUpper(context: WorkerContext, names: Names, work: number): void {
+  const { scratch } = context;
+  const advice = 'use a file system that can (ext4, xfs, btrfs, tmpfs of Linux 6.6 or later)';
+  const probe = put(context, 'probe');
+  writeAscii(context.table.u8, scratch.path2, 'probe2');
+  disk.unlinkat(work, probe, 0);
+  const file = disk.openat(work, probe, O.CREAT | O.EXCL | O.RDWR, 0o600);
+  if (file < 0) fail('cannot write to workdir', file, 'it must be writable');
+  disk.close(file);
+  try {
+    context.table.u8[scratch.words] = 0x79;
+    let result = disk.setxattr(work, probe, names.ino, scratch.words, 1, 0);
+    if (result < 0)
+      fail(
+        `upperdir's file system cannot hold ${names.prefix}* xattrs`,
+        result,
+        names.prefix.startsWith('trusted') ? `${advice}, or mount with userxattr` : advice,
+      );
+    result = disk.linkat(work, probe, work, scratch.path2);
+    if (result < 0) fail("upperdir's file system cannot hold hard links", result, advice);
+    disk.unlinkat(work, scratch.path2, 0);
+    result = disk.renameat2(work, probe, work, scratch.path2, RenameFlag.WHITEOUT);
+    if (result < 0) fail("upperdir's file system cannot leave whiteouts (char device 0/0, RENAME_WHITEOUT)", result, advice);
+    result = disk.renameat2(work, probe, work, scratch.path2, RenameFlag.EXCHANGE);
+    if (result < 0) fail("upperdir's file system cannot exchange names (RENAME_EXCHANGE)", result, advice);
+  } finally {
+    disk.unlinkat(work, probe, 0);
+    disk.unlinkat(work, scratch.path2, 0);
+  }
+}
+
+/** The index needs file handles of every layer. */
+function haveHandles(context: WorkerContext, names: Names, layers: readonly number[]): boolean {
+  const { scratch } = context;
+  return layers.every((fd) => disk.fileHandle(fd, names.empty, scratch.value, 128, scratch.words) > 0);
+}
+
+function makeRoot(context: WorkerContext, index: number, layers: number): void {
+  const { table } = context;
+  const { i32, u32 } = table;
+  const root = table.newInode(index);
+  i32[table.mountRecord(index) + MountWord.ROOT] = root;
+  const empty = table.bytesBlob(context.scratch.path, 0);
+  const list: number[] = [];
+  for (let layer = 0; layer < layers; layer++) list.push(layer, layer === 0 ? empty : table.holdBlob(empty));
+  i32[root + Inode.LOWERS] = table.listBlob(list);
+  i32[root + Inode.ORIGIN] = table.holdBlob(empty);
+  i32[root + Inode.LOOKUPS] = Lookups.SATURATED;
+  i32[root + Inode.MODE] = Mode.DIRECTORY;
+  const m = new Mount(context, index);
+  // the root's number is its topmost lower's, whether there is an upper or not
+  const result = disk.stat(m.layerFds[0], m.names.empty, context.scratch.stat);
+  if (result < 0) fail('cannot read the topmost lower directory', result, 'it must exist and be readable');
+  const high = m.inoHigh(u32[(context.scratch.stat + StatRecord.ino + 4) >> 2], 0);
+  u32.copyWithin(root + Inode.ATTR, context.scratch.stat >> 2, (context.scratch.stat + StatRecord.SIZE) >> 2);
+  i32[root + Inode.INO_HIGH] = high;
+  let flags = InodeFlags.ROOT;
+  if (m.writable) flags |= InodeFlags.UPPER | InodeFlags.MERGED;
+  if (layers > 1) flags |= InodeFlags.MERGED;
+  m.setFlags(root, flags);
+  if (m.writable) {
+    const upper = attributes(m, root, context.scratch.stat);
+    if (upper < 0) fail('cannot read upperdir', upper, 'it must exist and be readable');
+    i32[root + Inode.MODE] = i32[(context.scratch.stat + StatRecord.mode) >> 2];
+    i32[root + Inode.UID] = i32[(context.scratch.stat + StatRecord.uid) >> 2];
+    i32[root + Inode.GID] = i32[(context.scratch.stat + StatRecord.gid) >> 2];
+    if (disk.getxattr(m.upperFd, m.names.empty, m.names.opaque, context.scratch.value, 16) === 1) m.setFlags(root, InodeFlags.OPAQUE);
+  }
+  m.detach();
+}
+
+/** Frees everything of an ENDED mount that every worker has let go of, its descriptors too. */
+export function tearDownMount(context: WorkerContext, index: number): void {
+  const { table } = context;
+  const { i32 } = table;
+  const record = table.mountRecord(index);
+  const m = new Mount(context, index);
+  // records that nothing leads to (open and unlinked) are found only by going through the pages
+  table.allocator.eachInode((node) => {
+    if (i32[node + Inode.MOUNT] !== index) return;
+    for (let dentry = i32[node + Inode.DENTRY]; dentry !== 0; dentry = i32[node + Inode.DENTRY]) table.unbind(dentry);
+    table.removeIdent(node);
+  });
+  table.allocator.eachInode((node) => {
+    if (i32[node + Inode.MOUNT] !== index) return;
+    i32[node + Inode.BACKING] = 0; // went with the connection
+    i32[node + Inode.LOOKUPS] = Lookups.DEAD;
+    dispose(m, node);
+  });
+  m.detach();
+  for (const word of [MountWord.UPPER_FD, MountWord.WORK_FD, MountWord.INDEX_FD, MountWord.ORPHANS_FD, MountWord.DEVICE_FD]) {
+    const fd = i32[record + word];
+    if (fd >= 0) disk.close(fd);
+  }
+  const layers = i32[record + MountWord.LAYERS];
+  for (let i = 0; i < i32[layers + Blob.LENGTH]; i++) disk.close(i32[layers + Blob.DATA + i]);
+  giveRecord(context, index);
+  table.epochs.reclaim();
+}
