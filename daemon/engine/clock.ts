@@ -1,0 +1,11 @@
+/** Milliseconds that mean the same in every thread (performance.now() counts from each thread's start): monotonic, low 31 bits, never 0. */
+import { performance } from 'node:perf_hooks';
+
+export class Clock {
+  private readonly start = Number(process.hrtime.bigint() / 1000n) / 1000 - performance.now();
+
+  now(): number {
+    const time = ((this.start + performance.now()) % 0x80000000) | 0;
+    return time === 0 ? 1 : time;
+  }
+}

@@ -1,0 +1,106 @@
+/** The engine's worker threads: started, counted, stopped. */
+import { join } from 'node:path';
+import { Worker } from 'node:worker_threads';
+import { native } from '../../native-bindings/index';
+import type { Level } from '../log';
+import { Control, WorkerSlot } from '../overlay/table/layout';
+import type { Memory } from '../overlay/table/memory';
+import { wakeAll } from './wake';
+import { usableCpus } from './privileges';
+import type { WorkerStart } from './worker';
+import { EngineWord, workerSlot } from './words';
+
+/** One per CPU, but no more than this unless told so: each costs 7 to 8 MiB. */
+const MOST_BY_DEFAULT = 8;
+const SPARES = 2;
+
+/** Their heap holds no node and no file data: it stays small. */
+const RESOURCE_LIMITS = { maxYoungGenerationSizeMb: 4, maxOldGenerationSizeMb: 64, codeRangeSizeMb: 16 };
+
+export class Crew {
+  /** Slots of those that serve always, and of those that sleep unless all others are stuck. */
+  readonly workers: readonly number[];
+  readonly spares: readonly number[];
+  readonly mainEvent: number;
+  private readonly threads: Worker[] = [];
+  private running = 0;
+  private stopping = false;
+  private onStopped: (() => void) | undefined;
+
+  constructor(
+    private readonly memory: Memory,
+    private readonly options: { workers?: number; overlay: string; logLevel: Level },
+    /** A worker ended, though nobody told it to. */
+    private readonly onFailure: (error: Error) => void,
+  ) {
+    const count = options.workers ?? Math.min(usableCpus().length, MOST_BY_DEFAULT);
+    this.workers = Array.from({ length: count }, (_, i) => i + 1);
+    this.spares = Array.from({ length: SPARES }, (_, i) => count + 1 + i);
+    this.mainEvent = this.makeSlot(EngineWord.MAIN, false);
+    for (const worker of this.workers) this.makeSlot(worker, false);
+    for (const worker of this.spares) this.makeSlot(worker, true);
+    Atomics.store(memory.i32, Control.WORKER_COUNT, 1 + count + SPARES);
+  }
+
+  start(): void {
+    const cpus = usableCpus();
+    for (const worker of this.workers) this.startThread(worker, cpus[(worker - 1) % cpus.length], false);
+  }
+
+  /** The spare ones are started when they are needed for the first time: in most engines that never happens. */
+  startSpares(): void {
+    for (const worker of this.spares) this.startThread(worker, -1, true);
+  }
+
+  get hasSpares(): boolean {
+    return this.started > this.workers.length;
+  }
+
+  /** Slots of all that serve, or may one day. */
+  get all(): readonly number[] {
+    return [...this.workers, ...this.spares];
+  }
+
+  get started(): number {
+    return this.threads.length;
+  }
+
+  /** Is there one that serves? */
+  get isReady(): boolean {
+    return Atomics.load(this.memory.i32, Control.READY) > 0;
+  }
+
+  /** Has them end their loops; calls back when they have. A worker that is stuck does not end: the caller has a limit for that. */
+  stop(onStopped: () => void): void {
+    this.stopping = true;
+    this.onStopped = onStopped;
+    Atomics.store(this.memory.i32, Control.STOPPING, 1);
+    wakeAll(this.memory);
+    if (this.running === 0) onStopped();
+  }
+
+  private makeSlot(worker: number, spare: boolean): number {
+    const event = native.eventfd();
+    if (event < 0) throw new Error(`eventfd: errno ${-event}`);
+    const slot = workerSlot(worker);
+    this.memory.i32[slot + WorkerSlot.EVENTFD] = event;
+    this.memory.i32[slot + WorkerSlot.SPARE] = spare ? 1 : 0;
+    native.jobPoolEvent(worker, event);
+    return event;
+  }
+
+  private startThread(worker: number, cpu: number, spare: boolean): void {
+    const { overlay, logLevel } = this.options;
+    const workerData: WorkerStart = { worker, cpu, spare, overlay, logLevel };
+    const thread = new Worker(join(__dirname, 'worker.js'), { workerData, resourceLimits: RESOURCE_LIMITS, trackUnmanagedFds: false });
+    this.threads.push(thread);
+    this.running++;
+    let reason = new Error(`worker ${worker} ended`);
+    thread.on('error', (error) => (reason = error));
+    thread.on('exit', () => {
+      this.running--;
+      if (!this.stopping) this.onFailure(reason);
+      else if (this.running === 0) this.onStopped?.();
+    });
+  }
+}

@@ -1,0 +1,256 @@
+/**
+ * The main thread of an engine. It serves no request: it starts the workers, brings mounts up and takes them down, watches, and ends the
+ * process. Its event loop is woken by the control channel, by signals, and by the workers through an eventfd.
+ */
+import fs from 'node:fs';
+import { native } from '../../native-bindings/index';
+import type { Level, Log } from '../log';
+import { shown } from '../mounts/options';
+import { MountFlags, MountWord } from '../overlay/table/layout';
+import { Memory } from '../overlay/table/memory';
+import { Table } from '../overlay/table/table';
+import { WorkerContext } from '../overlay/worker';
+import type { ListedMount, MountRequest } from './control';
+import { closeAll, ControlChannel, type Outcome } from './control-channel';
+import { Crew } from './crew';
+import { Mounting, MountRefused, Taken } from './mounting';
+import { loadOverlay } from './overlay';
+import { Watch } from './watch';
+import { EngineWord, mountRecord } from './words';
+
+export interface EngineOptions {
+  /** default: one per CPU, at most 8 */
+  workers?: number;
+  logLevel: Level;
+  log: Log;
+  /** absolute path of the module that is the overlay */
+  overlay: string;
+  /** descriptor of the control channel */
+  control: number;
+  /** ends, and unmounts, with the control channel */
+  foreground: boolean;
+}
+
+interface EngineMount {
+  readonly index: number;
+  /** byte string */
+  readonly mountpoint: string;
+  readonly level: number;
+  readonly layers: number;
+  readonly writable: boolean;
+}
+
+/** The table: as large as offsets of 31 bits reach, or what a limit on address space lets us have. It is sparse. */
+const TABLE_MEBIBYTES = [2047, 1024, 512, 256];
+const JOB_THREADS = 4;
+const MNT_DETACH = 2;
+
+/** How long unmounted mounts may still be used before the engine ends all the same, and how long workers may take to end. */
+const GRACE_MS = 5000;
+const STOP_MS = 2000;
+
+function makeMemory(): Memory {
+  for (const size of TABLE_MEBIBYTES.slice(0, -1)) {
+    try {
+      return Memory.create(size);
+    } catch {
+      // the next smaller one
+    }
+  }
+  return Memory.create(TABLE_MEBIBYTES[TABLE_MEBIBYTES.length - 1]);
+}
+
+export class Engine {
+  private readonly log: Log;
+  private readonly memory: Memory;
+  private readonly crew: Crew;
+  private readonly watch: Watch;
+  private readonly mounting: Mounting;
+  private readonly control: ControlChannel;
+  private readonly mounts = new Map<number, EngineMount>();
+  private readonly whenReady: (() => void)[] = [];
+  private level: number | undefined;
+  /** mount requests that are not answered yet */
+  private pending = 0;
+  private hadMount = false;
+  private ending = false;
+  private exiting = false;
+  private grace: NodeJS.Timeout | undefined;
+  private failure: Error | undefined;
+
+  constructor(private readonly options: EngineOptions) {
+    this.log = options.log;
+    native.raiseFileLimit();
+    native.umask(0);
+    this.memory = makeMemory();
+    const pool = native.jobPoolStart(JOB_THREADS);
+    if (pool < 0) throw new Error(`cannot start the threads for slow jobs (errno ${-pool})`);
+    this.crew = new Crew(this.memory, options, (error) => this.fail(error));
+    this.crew.start();
+    // While they start.
+    const context = new WorkerContext(new Table(this.memory, EngineWord.MAIN));
+    this.mounting = new Mounting(context, loadOverlay(options.overlay), this.crew);
+    this.watch = new Watch(this.memory, this.crew.workers, this.crew.spares, (awake) => this.wakeSpares(awake));
+    native.watchReadable(this.crew.mainEvent, () => this.woken());
+    this.control = new ControlChannel(
+      options.control,
+      (request, descriptors) => {
+        if (request.type === 'mount') return this.mount(request, descriptors);
+        closeAll(descriptors);
+        if (request.type === 'list') return { ok: true, mounts: this.list() };
+        this.stop('asked to stop');
+        return { ok: true };
+      },
+      () => this.controlEnded(),
+      this.log,
+    );
+  }
+
+  /** Unmounts everything and ends the process when that is done, or after some time; at once when it is asked a second time. */
+  stop(reason: string): void {
+    if (this.ending) {
+      this.exit(0);
+      return;
+    }
+    this.ending = true;
+    this.log.info({ mounts: this.mounts.size }, `ending: ${reason}`);
+    for (const mount of this.mounts.values()) this.unmount(mount);
+    this.grace = setTimeout(() => {
+      this.log.warn({ mounts: this.mounts.size }, 'files are still open on unmounted mounts: ending all the same');
+      this.exit(0);
+    }, GRACE_MS);
+    this.exitWhenDone();
+  }
+
+  /** Something that nobody expected: the process ends as soon as may be. */
+  abort(): void {
+    this.exit(1);
+  }
+
+  // ---- requests of the control channel -------------------------------------------------------------------------------------------------
+
+  /** Answered when a worker serves it: those that still start will join. */
+  private async mount(request: MountRequest, descriptors: number[]): Promise<Outcome> {
+    this.pending++;
+    try {
+      const mount = this.begin(request, descriptors);
+      await this.ready();
+      if (this.failure !== undefined) throw new Taken(this.failure);
+      return { ok: true, mount };
+    } catch (error) {
+      if (!(error instanceof Taken)) closeAll(descriptors);
+      const reason = error instanceof Taken ? error.reason : error;
+      this.log.error({ err: reason, mountpoint: shown(request.mountpoint) }, 'cannot serve a mount');
+      return { ok: false, error: reason instanceof Error ? reason.message : String(reason) };
+    } finally {
+      this.pending--;
+      setImmediate(() => this.exitWhenDone()); // after the answer
+    }
+  }
+
+  private begin({ options, mountpoint, writable, level }: MountRequest, descriptors: readonly number[]): number {
+    if (this.ending) throw new MountRefused('the engine is ending');
+    if (this.level !== undefined && this.level !== level) {
+      throw new MountRefused(
+        `a mount of level ${level} cannot be served by an engine of level ${this.level}: its layers may lie on this engine's mounts`,
+      );
+    }
+    const [device, ...directories] = descriptors;
+    const own = writable ? 2 : 0;
+    if (device === undefined || directories.length < own + 1) throw new MountRefused('the mount request came without its descriptors');
+    const layers = directories.slice(0, directories.length - own);
+    const [upper = -1, work = -1] = directories.slice(layers.length);
+    const index = this.mounting.begin(options, { device, layers, upper, work }, level);
+    this.level = level;
+    this.hadMount = true;
+    this.mounts.set(index, { index, mountpoint, level, layers: layers.length, writable });
+    const { ignored } = options;
+    this.log.info({ mount: index, mountpoint: shown(mountpoint), layers: layers.length, writable, depth: level }, 'mounted');
+    if (ignored.length > 0) this.log.debug({ mount: index, ignored }, 'mount options that were ignored');
+    return index;
+  }
+
+  private list(): ListedMount[] {
+    return [...this.mounts.values()].map(({ index, mountpoint, level, layers, writable }) => {
+      const flags = this.memory.i32[mountRecord(index) + MountWord.FLAGS];
+      return { mountpoint, level, layers, writable, passthrough: (flags & MountFlags.PASSTHROUGH) !== 0 };
+    });
+  }
+
+  private controlEnded(): void {
+    if (this.options.foreground) this.stop('the control channel ended');
+    else this.exitWhenDone();
+  }
+
+  // ---- what workers tell ---------------------------------------------------------------------------------------------------------------
+
+  private woken(): void {
+    native.eventfdDrain(this.crew.mainEvent);
+    if (this.crew.isReady) for (const resolve of this.whenReady.splice(0)) resolve();
+    this.watch.notice();
+    for (const mount of this.mounts.values()) if (this.mounting.hasEnded(mount.index)) this.ended(mount);
+    this.exitWhenDone();
+  }
+
+  private wakeSpares(awake: boolean): void {
+    this.log.info({}, awake ? 'all workers are stuck in system calls: spare ones help' : 'spare workers sleep again');
+    if (!awake || this.crew.hasSpares) return;
+    for (const mount of this.mounts.keys()) this.mounting.addUsers(mount, this.crew.spares.length);
+    this.crew.startSpares();
+  }
+
+  private ready(): Promise<void> {
+    return this.crew.isReady || this.failure ? Promise.resolve() : new Promise((resolve) => this.whenReady.push(resolve));
+  }
+
+  private ended(mount: EngineMount): void {
+    this.mounts.delete(mount.index);
+    this.mounting.end(mount.index);
+    this.log.info({ mount: mount.index, mountpoint: shown(mount.mountpoint) }, 'unmounted');
+    if (this.mounts.size === 0) this.level = undefined;
+  }
+
+  // ---- the end -------------------------------------------------------------------------------------------------------------------------
+
+  /** Takes the mountpoint away, if what is mounted there is still ours. */
+  private unmount({ mountpoint, index }: EngineMount): void {
+    if (!isPlyfs(mountpoint)) return;
+    const result = native.umount(Buffer.from(mountpoint, 'latin1'), MNT_DETACH);
+    if (result < 0) this.log.error({ mount: index, mountpoint: shown(mountpoint), errno: -result }, 'cannot unmount');
+  }
+
+  /** The engine lives for its mounts: it ends with the last of them. Before the first one it waits for whoever started it. */
+  private exitWhenDone(): void {
+    if (this.mounts.size > 0 || this.pending > 0) return;
+    if (this.ending || this.hadMount || !this.control.isOpen) this.exit(0);
+  }
+
+  /** A worker has died, so requests may be lost: the engine cannot go on. */
+  private fail(error: Error): void {
+    if (this.failure !== undefined) return;
+    this.failure = error;
+    this.log.fatal({ err: error }, 'a worker thread failed: the engine ends');
+    for (const resolve of this.whenReady.splice(0)) resolve(); // who waits is answered with the failure
+    setImmediate(() => this.exit(1));
+  }
+
+  private exit(status: number): void {
+    if (this.exiting) return;
+    this.exiting = true;
+    this.watch.stop();
+    clearTimeout(this.grace);
+    // process.exit() would wait for ever for a worker that blocks in a system call.
+    setTimeout(() => {
+      this.log.warn({}, 'workers did not end: ending without them');
+      native.exitNow(status);
+    }, STOP_MS);
+    this.crew.stop(() => process.exit(status));
+  }
+}
+
+function isPlyfs(mountpoint: string): boolean {
+  const escaped = mountpoint.replace(/[ \t\n\\]/g, (char) => `\\${char.charCodeAt(0).toString(8).padStart(3, '0')}`);
+  const lines = fs.readFileSync('/proc/self/mountinfo', 'latin1').split('\n');
+  const top = lines.filter((line) => line.split(' ', 5)[4] === escaped).at(-1);
+  return top?.includes(' - fuse.plyfs ') ?? false;
+}

@@ -1,0 +1,210 @@
+/** A mount's beginning and end, by the main thread: INIT, the record in the table, one channel per worker; and all of that taken apart. */
+import fs from 'node:fs';
+import { native } from '../../native-bindings/index';
+import type { MountOptions } from '../mounts/options';
+import { Errno } from '../errno';
+import { Control, Limits, MountFlags, MountState, MountWord } from '../overlay/table/layout';
+import type { WorkerContext } from '../overlay/worker';
+import { Opcode } from '../protocol/abi';
+import { Decoder } from '../protocol/decode';
+import { Encoder } from '../protocol/encode';
+import { type Capabilities, DEFAULT_WISHES, negotiate, type Negotiation } from '../protocol/negotiation';
+import { type Buffers, makeBuffers } from './channel';
+import { Interrupts } from './interrupts';
+import type { MountSpec, Overlay } from './overlay';
+import { mayPassThrough, mayUseTrusted } from './privileges';
+import { wakeAll } from './wake';
+import { EngineMountWord, mountRecord } from './words';
+
+/** Why a mount cannot be: the message is for the user. */
+export class MountRefused extends Error {}
+
+/** Descriptors of a mount request, in the order of control.ts. */
+export interface MountDescriptors {
+  device: number;
+  layers: number[];
+  upper: number;
+  work: number;
+}
+
+export class Mounting {
+  private readonly buffers: Buffers;
+  private readonly decoder: Decoder;
+  private readonly encoder: Encoder;
+  private readonly i32: Int32Array;
+  private lastSerial = 0;
+
+  constructor(
+    private readonly context: WorkerContext,
+    private readonly overlay: Overlay,
+    private readonly crew: { readonly all: readonly number[]; readonly started: number },
+  ) {
+    const { memory } = context.table;
+    this.buffers = makeBuffers(memory);
+    this.decoder = new Decoder(memory.buffer);
+    this.encoder = new Encoder(memory.buffer);
+    this.i32 = memory.i32;
+  }
+
+  /** Returns the mount's index; the workers attach to it. Throws for the user, and then the descriptors are still the caller's. */
+  begin(options: MountOptions, { device, layers, upper, work }: MountDescriptors, level: number): number {
+    const agreed = this.receiveInit(device, options);
+    const spec: MountSpec = {
+      upperFd: upper,
+      workFd: work,
+      layerFds: layers,
+      deviceFd: device,
+      flags: flagsOf(options, agreed.capabilities),
+      squashUid: options.squashUid ?? -1,
+      squashGid: options.squashGid ?? -1,
+      level,
+    };
+    const mount = this.overlay.setUpMount(this.context, spec);
+    // From here on the descriptors are the mount's.
+    try {
+      this.answerInit(device, agreed);
+      this.settle(mount, device, agreed.capabilities);
+      this.openChannels(mount, device);
+    } catch (error) {
+      this.takeApart(mount);
+      throw new Taken(error);
+    }
+    this.activate(mount);
+    return mount;
+  }
+
+  /** Further workers start: they have to let go of the mount too. It is one that was not found ended. */
+  addUsers(mount: number, count: number): void {
+    Atomics.add(this.i32, mountRecord(mount) + MountWord.USERS, count);
+  }
+
+  /** When every worker has let go of an ended mount. */
+  end(mount: number): void {
+    this.takeApart(mount);
+    this.context.table.epochs.reclaim();
+  }
+
+  /** Has the kernel, and then every worker, let go of it? */
+  hasEnded(mount: number): boolean {
+    const record = mountRecord(mount);
+    return Atomics.load(this.i32, record + MountWord.STATE) === MountState.ENDED && Atomics.load(this.i32, record + MountWord.USERS) === 0;
+  }
+
+  // ---- INIT: always the first request, and none follows before its answer ---------------------------------------------------------------
+
+  private receiveInit(device: number, options: MountOptions): Negotiation & { outcome: 'agreed' } {
+    const { decoder, buffers } = this;
+    for (;;) {
+      const length = native.recv(device, buffers.request, buffers.requestCapacity);
+      if (length === -Errno.EAGAIN)
+        throw new MountRefused('the FUSE device has no INIT waiting: it is not mounted, or served by another process');
+      if (length < 0) throw new MountRefused(`cannot read from the FUSE device (errno ${-length}): is it mounted?`);
+      decoder.decode(buffers.request, length);
+      if (decoder.message.opcode !== Opcode.INIT)
+        throw new MountRefused('the FUSE device was already in use: its first request is no INIT');
+      const negotiation = negotiate(decoder.init, wishesOf(options));
+      if (negotiation.outcome === 'agreed') return negotiation;
+      this.answerInit(device, negotiation);
+      if (negotiation.outcome === 'refused') throw new MountRefused(negotiation.reason);
+    }
+  }
+
+  private answerInit(device: number, negotiation: Negotiation): void {
+    const { decoder, encoder, buffers } = this;
+    const length = decoder.answerInit(negotiation, encoder, buffers.reply, buffers.replyCapacity);
+    const sent = native.send(device, buffers.reply, length);
+    if (sent < 0) throw new MountRefused(`cannot answer the kernel's INIT (errno ${-sent})`);
+  }
+
+  // ---- the record ------------------------------------------------------------------------------------------------------------------------
+
+  /** What is known only now that the kernel has its answer. */
+  private settle(mount: number, device: number, capabilities: Capabilities): void {
+    const { i32 } = this;
+    const record = mountRecord(mount);
+    if ((i32[record + MountWord.FLAGS] & MountFlags.PASSTHROUGH) !== 0 && !probePassthrough(device)) {
+      i32[record + MountWord.FLAGS] &= ~(MountFlags.PASSTHROUGH | MountFlags.PASSTHROUGH_ALWAYS);
+    }
+    i32[record + MountWord.MAX_WRITE] = capabilities.maxWrite;
+    i32[record + EngineMountWord.EXTENDED_SETXATTR] = capabilities.hasSetxattrExt ? 1 : 0;
+  }
+
+  private openChannels(mount: number, device: number): void {
+    const channels = mountRecord(mount) + MountWord.CHANNELS;
+    this.i32.fill(-1, channels, channels + Limits.MAX_WORKERS);
+    for (const worker of this.crew.all) {
+      const clone = native.fuseClone(device);
+      if (clone < 0) throw new MountRefused(`cannot clone the FUSE device (errno ${-clone})`);
+      this.i32[channels + worker] = clone;
+    }
+  }
+
+  private activate(mount: number): void {
+    const { i32 } = this;
+    const record = mountRecord(mount);
+    i32[record + EngineMountWord.SERIAL] = ++this.lastSerial;
+    i32[record + MountWord.USERS] = this.crew.started;
+    Atomics.store(i32, record + MountWord.STATE, MountState.ACTIVE);
+    Atomics.add(i32, Control.MOUNTS_VERSION, 1);
+    wakeAll(this.context.table.memory);
+  }
+
+  private takeApart(mount: number): void {
+    const channels = mountRecord(mount) + MountWord.CHANNELS;
+    for (const worker of this.crew.all) {
+      if (this.i32[channels + worker] > 0) native.close(this.i32[channels + worker]);
+      this.i32[channels + worker] = -1;
+    }
+    new Interrupts(this.context.table.memory).clear(mount);
+    this.overlay.tearDownMount(this.context, mount);
+  }
+}
+
+/** An error after the descriptors were taken over. */
+export class Taken extends Error {
+  constructor(readonly reason: unknown) {
+    super(reason instanceof Error ? reason.message : String(reason));
+  }
+}
+
+function wishesOf(options: MountOptions): typeof DEFAULT_WISHES {
+  return {
+    ...DEFAULT_WISHES,
+    passthrough: options.passthrough !== 'never' && mayPassThrough(),
+    maxStackDepth: options.maxStackDepth,
+    posixAcl: options.acl && options.xattrs,
+  };
+}
+
+function flagsOf(options: MountOptions, capabilities: Capabilities): number {
+  const bits: readonly [on: boolean, flag: MountFlags][] = [
+    [options.volatile, MountFlags.VOLATILE],
+    [options.metacopy, MountFlags.METACOPY],
+    [options.redirect, MountFlags.REDIRECT],
+    [options.index, MountFlags.INDEX],
+    [options.userxattr ?? !mayUseTrusted(), MountFlags.USERXATTR],
+    [capabilities.canPassthrough, MountFlags.PASSTHROUGH],
+    [capabilities.canPassthrough && options.passthrough === 'always', MountFlags.PASSTHROUGH_ALWAYS],
+    [!options.xattrs, MountFlags.NOXATTRS],
+    [capabilities.canSkipFlush, MountFlags.NOFLUSH],
+    [capabilities.canSkipOpendir, MountFlags.NO_OPENDIR],
+    [capabilities.hasHandleKillprivV2, MountFlags.KILLPRIV_V2],
+    [capabilities.hasPosixAcl, MountFlags.POSIX_ACL],
+    [capabilities.hasParallelDirectWrites, MountFlags.PARALLEL_DIRECT_WRITES],
+  ];
+  return bits.reduce((flags, [on, flag]) => (on ? flags | flag : flags), 0);
+}
+
+/** Does the kernel take a backing from us? Node's own program lies at hand; ELOOP says that it is on a stacked file system, not that we may not. */
+function probePassthrough(device: number): boolean {
+  let fd: number;
+  try {
+    fd = fs.openSync(process.execPath, 'r');
+  } catch {
+    return true; // whoever opens the first file finds out
+  }
+  const backing = native.backingOpen(device, fd);
+  fs.closeSync(fd);
+  if (backing > 0) native.backingClose(device, backing);
+  return backing > 0 || backing === -Errno.ELOOP;
+}

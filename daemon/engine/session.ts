@@ -1,0 +1,257 @@
+/**
+ * One worker's way from a request to its reply, without waiting: receive → decode → dispatch to the overlay → send. The loop around it, which
+ * waits, is worker.ts.
+ *
+ * SET ASIDE. A handler that needs a slow job (a copy, an fsync) starts it and returns SET_ASIDE. The request is then kept here, whole, and
+ * dispatched again from its start whenever this worker is woken, until it answers. Nobody else can answer it: a reply must go to the channel
+ * of its request.
+ */
+import { JobSlot } from '../../native-bindings/index';
+import { Errno } from '../errno';
+import type { Log } from '../log';
+import { WorkerSlot } from '../overlay/table/layout';
+import { TableFull } from '../overlay/table/memory';
+import type { WorkerContext } from '../overlay/worker';
+import { Opcode } from '../protocol/abi';
+import { ASIDE, Decoder } from '../protocol/decode';
+import { Encoder } from '../protocol/encode';
+import { InHeader, InterruptIn } from '../protocol/layout';
+import { type Channel, GONE, NOTHING } from './channel';
+import { Clock } from './clock';
+import { Interrupts, isDying } from './interrupts';
+import type { ServedOperations } from './overlay';
+import { workerSlot } from './words';
+
+/** A mount as a worker serves it. */
+export interface Served {
+  readonly mount: number;
+  readonly channel: Channel;
+  readonly operations: ServedOperations;
+  readonly extendedSetxattr: boolean;
+}
+
+interface SetAside {
+  readonly served: Served;
+  readonly request: Buffer;
+  readonly uniqueLow: number;
+  readonly uniqueHigh: number;
+  readonly pid: number;
+  /** WorkerContext.job as the handler left it */
+  job: number;
+  /** a signal came for its caller */
+  interrupted: boolean;
+}
+
+/** A job whose request was given up: its slot is freed when it is done. */
+interface Abandoned {
+  readonly served: Served;
+  readonly job: number;
+}
+
+/** Requests of one mount that are served before the others are looked at. */
+const BURST = 64;
+
+export class Session {
+  private readonly decoder: Decoder;
+  private readonly encoder: Encoder;
+  private readonly interrupts: Interrupts;
+  private readonly clock = new Clock();
+  private readonly i32: Int32Array;
+  private readonly slot: number;
+  private aside: SetAside[] = [];
+  private abandoned: Abandoned[] = [];
+
+  constructor(
+    private readonly context: WorkerContext,
+    private readonly log: Log,
+    /** The kernel asks to interrupt a request that another worker may have: all are to call retry(). */
+    private readonly wakeAll: () => void,
+  ) {
+    const { memory } = context.table;
+    this.decoder = new Decoder(memory.buffer);
+    this.encoder = new Encoder(memory.buffer);
+    this.interrupts = new Interrupts(memory);
+    this.i32 = memory.i32;
+    this.slot = workerSlot(context.index);
+  }
+
+  /** Serves the requests that wait at a mount's channel, some at most. False: the kernel has let go of the mount. */
+  serve(served: Served): boolean {
+    const { channel } = served;
+    this.decoder.message.extendedSetxattr = served.extendedSetxattr;
+    let length = channel.receive();
+    for (let left = BURST; length > NOTHING; left--) {
+      const answer = this.handle(served, length);
+      if (left > 1) length = channel.sendAndReceive(answer);
+      else {
+        channel.send(answer);
+        length = NOTHING;
+      }
+      if (channel.sent < 0) this.undelivered(served);
+    }
+    return length !== GONE;
+  }
+
+  /** A request for the first time. Returns the bytes to send: 0 when there is no answer, or none yet. */
+  private handle(served: Served, length: number): number {
+    const { decoder, context } = this;
+    decoder.decode(served.channel.request, length);
+    if (decoder.message.opcode === Opcode.INTERRUPT) {
+      this.interrupt(served, length);
+      return 0;
+    }
+    context.job = 0;
+    const answer = this.dispatch(served);
+    if (answer !== ASIDE) return answer;
+    this.setAside(served, length);
+    return 0;
+  }
+
+  /** What was decoded last, to its handler. Returns the bytes to send, or ASIDE. */
+  private dispatch(served: Served): number {
+    const { decoder, encoder, context, i32, slot } = this;
+    const { reply, replyCapacity } = served.channel;
+    const { epochs } = context.table;
+    context.opened = 0; // of the request before, which was delivered
+    i32[slot + WorkerSlot.OPCODE] = decoder.message.opcode;
+    Atomics.store(i32, slot + WorkerSlot.BUSY_SINCE, this.clock.now());
+    epochs.enter();
+    try {
+      return decoder.dispatch(served.operations, encoder, reply, replyCapacity);
+    } catch (error) {
+      this.abandon(served, context.job);
+      return decoder.fail(encoder, reply, replyCapacity, -this.errnoOf(error));
+    } finally {
+      epochs.leave();
+      Atomics.store(i32, slot + WorkerSlot.BUSY_SINCE, 0);
+      i32[slot + WorkerSlot.SERVED]++;
+    }
+  }
+
+  /** What a handler threw, as the caller sees it. What nobody expected is EIO and a line in the log. */
+  private errnoOf(error: unknown): number {
+    if (error instanceof TableFull) return Errno.ENOMEM;
+    const { row, message } = this.decoder;
+    this.log.error(
+      { err: error, operation: row.name, unique: unique(message.uniqueLow, message.uniqueHigh), node: message.node },
+      'a request failed',
+    );
+    return Errno.EIO;
+  }
+
+  /** The answer sent last was not taken: its caller is gone (ENOENT), or something is wrong with it. */
+  private undelivered(served: Served): void {
+    const { sent } = served.channel;
+    const { epochs } = this.context.table;
+    epochs.enter();
+    try {
+      this.encoder.undelivered(served.operations);
+    } finally {
+      epochs.leave();
+    }
+    if (sent === -Errno.ENOENT || sent === -Errno.ENODEV) return;
+    const { row, message } = this.decoder;
+    this.log.error(
+      { errno: -sent, operation: row.name, unique: unique(message.uniqueLow, message.uniqueHigh) },
+      'the kernel refused an answer',
+    );
+  }
+
+  // ---- requests set aside ------------------------------------------------------------------------------------------------------------
+
+  /** Requests that wait for slow jobs. */
+  get waiting(): number {
+    return this.aside.length;
+  }
+
+  /** Is there a request whose caller got a signal? Whether it will die of it may show later: retry() looks again. */
+  get hasInterrupted(): boolean {
+    return this.aside.some((one) => one.interrupted);
+  }
+
+  /** Has the mount nothing under way here? Then its descriptors may be closed. */
+  isQuiet(served: Served): boolean {
+    return !this.aside.some((one) => one.served === served) && !this.abandoned.some((one) => one.served === served);
+  }
+
+  private setAside(served: Served, length: number): void {
+    const { request } = served.channel;
+    const { uniqueLow, uniqueHigh, pid } = this.decoder.message;
+    this.aside.push({
+      served,
+      request: Buffer.from(this.context.table.u8.subarray(request, request + length)),
+      uniqueLow,
+      uniqueHigh,
+      pid,
+      job: this.context.job,
+      interrupted: this.interrupts.has(served.mount, uniqueLow, uniqueHigh),
+    });
+  }
+
+  /** Something that a request waits for may have happened: all that were set aside are dispatched again. */
+  retry(): void {
+    this.freeAbandoned();
+    if (this.aside.length === 0) return;
+    const look = this.interrupts.changed();
+    const list = this.aside;
+    this.aside = [];
+    for (const one of list) {
+      if (look) one.interrupted ||= this.interrupts.has(one.served.mount, one.uniqueLow, one.uniqueHigh);
+      this.again(one);
+    }
+  }
+
+  private again(one: SetAside): void {
+    const { decoder, context } = this;
+    const { channel } = one.served;
+    context.table.u8.set(one.request, channel.request);
+    decoder.message.extendedSetxattr = one.served.extendedSetxattr;
+    decoder.decode(channel.request, one.request.length);
+    let answer: number;
+    if (one.interrupted && isDying(one.pid)) {
+      // It has changed nothing yet: that is what setting aside means.
+      this.abandon(one.served, one.job);
+      answer = decoder.fail(this.encoder, channel.reply, channel.replyCapacity, -Errno.EINTR);
+    } else {
+      context.job = one.job;
+      answer = this.dispatch(one.served);
+      if (answer === ASIDE) {
+        one.job = context.job;
+        this.aside.push(one);
+        return;
+      }
+    }
+    channel.send(answer);
+    if (channel.sent < 0) this.undelivered(one.served);
+  }
+
+  private interrupt(served: Served, length: number): void {
+    const { u32 } = this.context.table;
+    const body = served.channel.request + InHeader.SIZE;
+    if (length < InHeader.SIZE + InterruptIn.SIZE) return;
+    const at = (body + InterruptIn.unique) >> 2;
+    this.interrupts.post(served.mount, u32[at] | 0, u32[at + 1] | 0);
+    this.wakeAll();
+  }
+
+  /** The slot of a job that nobody will ask for any more. */
+  private abandon(served: Served, job: number): void {
+    if (job !== 0) this.abandoned.push({ served, job });
+    this.freeAbandoned();
+  }
+
+  private freeAbandoned(): void {
+    if (this.abandoned.length === 0) return;
+    const { table } = this.context;
+    this.abandoned = this.abandoned.filter(({ job }) => {
+      // Taken and never submitted, or done; while it runs, the pool wakes us at its end.
+      if (Atomics.load(this.i32, (job + JobSlot.state) >> 2) !== 0 && !table.jobDone(job)) return true;
+      table.giveJob(job);
+      return false;
+    });
+  }
+}
+
+function unique(low: number, high: number): string {
+  return ((BigInt(high >>> 0) << 32n) | BigInt(low >>> 0)).toString();
+}

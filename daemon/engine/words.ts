@@ -1,0 +1,25 @@
+/** What of the table's shared memory is the engine's own: words that overlay/table/layout.ts leaves free. */
+import { Control, MountWord, WorkerSlot } from '../overlay/table/layout';
+
+export const enum EngineWord {
+  /** 1: the main thread does not watch for stuck workers, since nothing happens; who begins to work sets it to 0 and wakes it */
+  WATCH_ASLEEP = 120,
+  /** worker slot of the main thread; the workers have 1 and up */
+  MAIN = 0,
+}
+
+/** Words of a mount record, set by the main thread before the mount is ACTIVE. */
+export const enum EngineMountWord {
+  /** which mount it is of all that had this record: workers let go of each once */
+  SERIAL = 30,
+  /** 1: SETXATTR comes with 16 bytes before the name */
+  EXTENDED_SETXATTR = 31,
+}
+
+export function mountRecord(mount: number): number {
+  return Control.MOUNTS + mount * MountWord.SIZE;
+}
+
+export function workerSlot(worker: number): number {
+  return Control.WORKERS + worker * WorkerSlot.SIZE;
+}

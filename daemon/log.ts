@@ -1,0 +1,79 @@
+/**
+ * The log: one JSON object per line, as pino writes it, to a descriptor (2 unless told otherwise: the process is started with its log there).
+ *
+ * The main thread logs through pino, which is loaded with the first line that is written: the start of a mount does not wait for it. Workers
+ * have no event loop, so they write the same lines themselves, each with one write(2).
+ */
+import fs from 'node:fs';
+import { hostname } from 'node:os';
+import type { Logger } from 'pino';
+
+export const LEVELS = { trace: 10, debug: 20, info: 30, warn: 40, error: 50, fatal: 60, silent: Infinity } as const;
+export type Level = keyof typeof LEVELS;
+export type Fields = Readonly<Record<string, unknown>>;
+
+type Method = (fields: Fields, message: string) => void;
+
+/** `err` in the fields is an Error: its stack is written. */
+export interface Log {
+  /** Would a line of this level be written? */
+  enabled(level: Level): boolean;
+  trace: Method;
+  debug: Method;
+  info: Method;
+  warn: Method;
+  error: Method;
+  fatal: Method;
+}
+
+type Write = (level: Exclude<Level, 'silent'>, fields: Fields, message: string) => void;
+
+function makeLog(threshold: Level, write: Write): Log {
+  const enabled = (level: Level): boolean => LEVELS[level] >= LEVELS[threshold] && level !== 'silent';
+  const method =
+    (level: Exclude<Level, 'silent'>): Method =>
+    (fields, message) => {
+      if (enabled(level)) write(level, fields, message);
+    };
+  return {
+    enabled,
+    trace: method('trace'),
+    debug: method('debug'),
+    info: method('info'),
+    warn: method('warn'),
+    error: method('error'),
+    fatal: method('fatal'),
+  };
+}
+
+/** For a thread with an event loop. `base` goes into every line. */
+export function openLog(level: Level, base: Fields, fd = 2): Log {
+  let logger: Logger | undefined;
+  return makeLog(level, (at, fields, message) => {
+    logger ??= openPino(level, base, fd);
+    logger[at](fields, message);
+  });
+}
+
+function openPino(level: Level, base: Fields, fd: number): Logger {
+  // eslint-disable-next-line @typescript-eslint/no-require-imports -- at the first line, see above
+  const { pino } = require('pino') as typeof import('pino');
+  return pino({ level, base: { pid: process.pid, hostname: hostname(), ...base } }, pino.destination({ fd, sync: true }));
+}
+
+/** For a thread without one. A line that cannot be written (a full pipe, a closed terminal) is lost. */
+export function openLineLog(level: Level, base: Fields, fd = 2): Log {
+  const head = { pid: process.pid, hostname: hostname(), ...base };
+  return makeLog(level, (at, fields, message) => {
+    const line = { level: LEVELS[at], time: Date.now(), ...head, ...fields, ...described(fields['err']), msg: message };
+    try {
+      fs.writeSync(fd, `${JSON.stringify(line)}\n`);
+    } catch {
+      // nowhere to say it
+    }
+  });
+}
+
+function described(error: unknown): Fields {
+  return error instanceof Error ? { err: { type: error.constructor.name, message: error.message, stack: error.stack } } : {};
+}

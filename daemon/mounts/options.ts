@@ -1,0 +1,253 @@
+/**
+ * The `-o` of a mount, as mount(8), podman and the kernel's overlay write it. parseOptions() looks at the text alone; directories.ts opens what it
+ * names.
+ *
+ * Options are separated by commas. A comma inside a value in double quotes, or after a backslash, separates nothing. In lowerdir, upperdir and workdir a
+ * backslash takes the next character as it is (`\:`, `\\`, `\,`), and an unescaped colon separates lowers, the topmost first. When an option comes
+ * twice, the last one counts. An empty option and one that is not ours are ignored: callers hand on what mount(8) let through.
+ *
+ * Paths are bytes. Here they are "byte strings": one character (0 to 255) per byte, as Buffer's latin1 has it.
+ */
+
+/** Something that the user asked for and cannot have: the message says what, of what, and what to do. */
+export class OptionError extends Error {}
+
+export type Passthrough = 'auto' | 'always' | 'never';
+export const LOG_LEVELS = ['trace', 'debug', 'info', 'warn', 'error', 'fatal', 'silent'] as const;
+export type LogLevel = (typeof LOG_LEVELS)[number];
+
+/** MS_* of <sys/mount.h>: those that an option can ask for. */
+export const enum MountFlag {
+  RDONLY = 1,
+  NOSUID = 2,
+  NODEV = 4,
+  NOEXEC = 8,
+  SYNCHRONOUS = 16,
+  DIRSYNC = 128,
+  NOSYMFOLLOW = 256,
+  NOATIME = 1024,
+  NODIRATIME = 2048,
+  RELATIME = 1 << 21,
+  STRICTATIME = 1 << 24,
+  LAZYTIME = 1 << 25,
+}
+
+export interface MountOptions {
+  /** byte strings, topmost first, at least one */
+  lower: string[];
+  /** byte strings; both or neither */
+  upper?: string;
+  work?: string;
+  /** MountFlag bits */
+  flags: number;
+  /** nothing is ever synced */
+  volatile: boolean;
+  redirect: boolean;
+  metacopy: boolean;
+  index: boolean;
+  /** our marks are user.overlay.*; undefined: when trusted.overlay.* cannot be had */
+  userxattr?: boolean;
+  passthrough: Passthrough;
+  /** see FUSE_PASSTHROUGH in fuse-kernel-facts.md */
+  maxStackDepth: 1 | 2;
+  acl: boolean;
+  xattrs: boolean;
+  /** everything is shown as owned by these */
+  squashUid?: number;
+  squashGid?: number;
+  /** what the mount is said to be of; byte string */
+  fsname?: string;
+  workers?: number;
+  logLevel?: LogLevel;
+  /** names of the options that are not ours */
+  ignored: string[];
+}
+
+/** A byte string as people read it. */
+export function shown(bytes: string): string {
+  return Buffer.from(bytes, 'latin1').toString('utf8');
+}
+
+const MAX_WORKERS = 29;
+
+type Setter = (options: MountOptions, value: string | undefined, name: string) => void;
+
+const words =
+  <T extends string>(list: Readonly<Record<T, unknown>> | readonly T[], set: (options: MountOptions, word: T) => void): Setter =>
+  (options, value, name) => {
+    const allowed = (Array.isArray(list) ? list : Object.keys(list)) as T[];
+    const word = allowed.find((one) => one === value);
+    if (word === undefined) throw wrong(name, value, `one of ${allowed.join(', ')}`);
+    set(options, word);
+  };
+
+const onOff = (key: 'redirect' | 'metacopy' | 'index'): Setter =>
+  words(['on', 'off'], (options, word) => {
+    options[key] = word === 'on';
+  });
+
+const number =
+  (least: number, most: number, set: (options: MountOptions, value: number) => void): Setter =>
+  (options, value, name) => {
+    const parsed = value !== undefined && /^[0-9]{1,10}$/.test(value) ? Number(value) : NaN;
+    if (!(parsed >= least && parsed <= most)) throw wrong(name, value, `a number from ${least} to ${most}`);
+    set(options, parsed);
+  };
+
+const path =
+  (set: (options: MountOptions, value: string, name: string) => void): Setter =>
+  (options, value, name) => {
+    if (value === undefined || value === '') throw wrong(name, value, 'the path of a directory');
+    set(options, value, name);
+  };
+
+const flag =
+  (bits: number, on = true): Setter =>
+  (options) => {
+    options.flags = on ? options.flags | bits : options.flags & ~bits;
+  };
+
+const always = (set: (options: MountOptions) => void): Setter => set;
+
+const ID_MOST = 0xfffffffe;
+
+const SETTERS: Readonly<Record<string, Setter>> = {
+  lowerdir: path((options, value, name) => {
+    options.lower = splitLowers(value, name);
+  }),
+  upperdir: path((options, value) => (options.upper = unescape(value))),
+  workdir: path((options, value) => (options.work = unescape(value))),
+
+  volatile: always((options) => (options.volatile = true)),
+  redirect_dir: words(['on', 'off', 'follow'], (options, word) => (options.redirect = word === 'on')),
+  metacopy: onOff('metacopy'),
+  index: onOff('index'),
+  userxattr: always((options) => (options.userxattr = true)),
+  passthrough: words(['auto', 'always', 'never'], (options, word) => (options.passthrough = word)),
+  max_stack_depth: number(1, 2, (options, value) => (options.maxStackDepth = value as 1 | 2)),
+  noacl: always((options) => (options.acl = false)),
+  acl: always((options) => (options.acl = true)),
+  noxattrs: always((options) => (options.xattrs = false)),
+  squash_to_uid: number(0, ID_MOST, (options, value) => (options.squashUid = value)),
+  squash_to_gid: number(0, ID_MOST, (options, value) => (options.squashGid = value)),
+  fsname: (options, value) => {
+    if (value !== undefined && value !== '') options.fsname = unescape(value);
+  },
+  workers: number(1, MAX_WORKERS, (options, value) => (options.workers = value)),
+  log_level: words(LOG_LEVELS, (options, word) => (options.logLevel = word)),
+
+  ro: flag(MountFlag.RDONLY),
+  rw: flag(MountFlag.RDONLY, false),
+  nosuid: flag(MountFlag.NOSUID),
+  suid: flag(MountFlag.NOSUID, false),
+  nodev: flag(MountFlag.NODEV),
+  dev: flag(MountFlag.NODEV, false),
+  noexec: flag(MountFlag.NOEXEC),
+  exec: flag(MountFlag.NOEXEC, false),
+  noatime: flag(MountFlag.NOATIME),
+  atime: flag(MountFlag.NOATIME, false),
+  nodiratime: flag(MountFlag.NODIRATIME),
+  diratime: flag(MountFlag.NODIRATIME, false),
+  relatime: flag(MountFlag.RELATIME),
+  norelatime: flag(MountFlag.RELATIME, false),
+  strictatime: flag(MountFlag.STRICTATIME),
+  nostrictatime: flag(MountFlag.STRICTATIME, false),
+  lazytime: flag(MountFlag.LAZYTIME),
+  nolazytime: flag(MountFlag.LAZYTIME, false),
+  nosymfollow: flag(MountFlag.NOSYMFOLLOW),
+  symfollow: flag(MountFlag.NOSYMFOLLOW, false),
+  sync: flag(MountFlag.SYNCHRONOUS),
+  async: flag(MountFlag.SYNCHRONOUS, false),
+  dirsync: flag(MountFlag.DIRSYNC),
+
+  // What every plyfs mount has.
+  allow_other: always(() => undefined),
+  default_permissions: always(() => undefined),
+  defaults: always(() => undefined),
+};
+
+/** `text` is a byte string. Throws OptionError. */
+export function parseOptions(text: string): MountOptions {
+  const options: MountOptions = {
+    lower: [],
+    flags: 0,
+    volatile: false,
+    redirect: true,
+    metacopy: true,
+    index: true,
+    passthrough: 'auto',
+    maxStackDepth: 1,
+    acl: true,
+    xattrs: true,
+    ignored: [],
+  };
+  for (const option of splitOptions(text)) {
+    const equals = option.indexOf('=');
+    const name = equals < 0 ? option : option.slice(0, equals);
+    const setter = Object.hasOwn(SETTERS, name) ? SETTERS[name] : undefined;
+    if (setter === undefined) options.ignored.push(shown(name));
+    else setter(options, equals < 0 ? undefined : unquote(option.slice(equals + 1)), name);
+  }
+  checkTogether(options);
+  return options;
+}
+
+function checkTogether(options: MountOptions): void {
+  if (options.lower.length === 0) {
+    throw new OptionError('lowerdir is missing: name at least one layer, as in -o lowerdir=/layers/top:/layers/base');
+  }
+  if (options.upper !== undefined && options.work === undefined) {
+    throw new OptionError('upperdir without workdir: add workdir=DIR, an empty directory on the same file system as upperdir');
+  }
+  if (options.work !== undefined && options.upper === undefined) {
+    throw new OptionError('workdir without upperdir: add upperdir=DIR for a writable mount, or leave workdir out for a read-only one');
+  }
+  if (options.upper === undefined) options.flags |= MountFlag.RDONLY;
+}
+
+function wrong(name: string, value: string | undefined, allowed: string): OptionError {
+  const given = value === undefined || value === '' ? 'has no value' : `cannot be "${shown(value)}"`;
+  return new OptionError(`option ${name} ${given}: it takes ${allowed}`);
+}
+
+/** At commas that are neither escaped nor in quotes. Empty ones are left out. */
+function splitOptions(text: string): string[] {
+  const found: string[] = [];
+  let from = 0;
+  let quoted = false;
+  for (let at = 0; at <= text.length; at++) {
+    const char = text[at];
+    if (char === '\\') at++;
+    else if (char === '"' && (quoted || text[at - 1] === '=')) quoted = !quoted;
+    else if (at === text.length || (char === ',' && !quoted)) {
+      if (at > from) found.push(text.slice(from, at));
+      from = at + 1;
+    }
+  }
+  if (from < text.length) found.push(text.slice(from)); // quotes that do not close, or a backslash at the end
+  return found;
+}
+
+function unquote(value: string): string {
+  return value.length >= 2 && value.startsWith('"') && value.endsWith('"') ? value.slice(1, -1) : value;
+}
+
+/** ovl_unescape of fs/overlayfs/params.c: a backslash takes the next character as it is. */
+function unescape(value: string): string {
+  return value.replace(/\\(.)/gs, '$1');
+}
+
+function splitLowers(value: string, name: string): string[] {
+  const found: string[] = [];
+  let from = 0;
+  for (let at = 0; at <= value.length; at++) {
+    if (value[at] === '\\') at++;
+    else if (at === value.length || value[at] === ':') {
+      found.push(unescape(value.slice(from, at)));
+      from = at + 1;
+    }
+  }
+  if (from < value.length) found.push(unescape(value.slice(from)));
+  if (found.includes('')) throw new OptionError(`${name} has an empty entry in "${shown(value)}": write a colon only between two layers`);
+  return found;
+}
