@@ -47,8 +47,13 @@ static int read_all(int fd, size_t size, struct listing *l) {
 
 static int by_name(const void *a, const void *b) { return strcmp(((const struct entry *)a)->name, ((const struct entry *)b)->name); }
 
-/* A descriptor of its own: of path=, or a new one of fd='s directory, or fd= itself with own=1 */
+/* A descriptor of its own: of path=, or a new one of fd='s directory, or with own=1 fd='s open file itself, read again from the start */
 static int reach(const struct call *c) {
+  if (flag(c, "own")) {
+    int fd = fcntl(directory_of(c, "fd"), F_DUPFD_CLOEXEC, 3);
+    if (fd >= 0) lseek(fd, 0, SEEK_SET);
+    return fd;
+  }
   if (find_arg(c, "fd")) return openat(directory_of(c, "fd"), ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
   return openat(directory_of(c, "at"), text(c, "path", NULL), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 }
@@ -131,7 +136,7 @@ static int do_seekcheck(const struct call *c) {
 }
 
 const struct verb directory_verbs[] = {
-  {"list", do_list, "fd path at ino dots size"},
+  {"list", do_list, "fd path at ino dots size own"},
   {"getdents", do_getdents, "fd size keep dots"},
   {"seekdir", do_seekdir, "fd keep"},
   {"seekcheck", do_seekcheck, "fd path at size"},

@@ -29,7 +29,8 @@
  * segments fd=|path= → a row per data segment (start end)    fsync fdatasync syncfs fd=
  * mmap map= fd= [len= off= prot=READ|WRITE private=1]    mread map= off= len=    mwrite map= off= data=    msync munmap map=
  * flock fd= kind=sh|ex|un [wait=1]    lock fd= kind=rd|wr|un [start= len= ofd=1 wait=1]    getlock fd= kind= → kind start len
- * list path=|fd= [ino=1]  → rows name type (sorted; no "." and ".."); ino=1: also ino and st (the inode number by stat)
+ * list path=|fd= [ino=1]  → rows name type (sorted; no "." and ".."); ino=1: also ino and st (the inode number by stat);
+ *   own=1: through the open file of fd= itself, from the start, instead of a new one
  * getdents fd= [size=] [keep=K] → rows name type in the order given; K keeps the cookie of the last    seekdir fd= [keep=K]: K, or start
  * seekcheck path= [size=] → count: every cookie of the directory leads back to the entry that followed it, else EBADMSG and at=
  * getxattr path=|fd= name= [size=] → size value    setxattr name= value= [flags=CREATE|REPLACE] | size= (that many x)

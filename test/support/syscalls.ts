@@ -100,7 +100,7 @@ export interface Operations {
   lock: Lock;
   getlock: Omit<Lock, 'wait'>;
   collect: { proc: string };
-  list: OnFile & { ino?: boolean; dots?: boolean; size?: number };
+  list: OnFile & { ino?: boolean; dots?: boolean; size?: number; own?: boolean };
   getdents: OnDescriptor & { size?: number; keep?: string; dots?: boolean };
   seekdir: OnDescriptor & { keep?: string };
   seekcheck: OnFile & { size?: number };
