@@ -18,4 +18,88 @@ export interface Deviation {
   sometimes?: boolean;
 }
 
-export const deviations: readonly Deviation[] = [];
+export const deviations: readonly Deviation[] = [
+  {
+    of: 'kernel',
+    cases: /^create: O_CREAT opens what is there, O_EXCL refuses it \[copied up\]$/,
+    field: 'mtime',
+    why: 'the data of a file whose metadata was copied up earlier comes with the time of the copying',
+  },
+  {
+    of: 'kernel',
+    cases: /^rename: plain: .*directory.* onto opaque directory$/,
+    field: /^mtime of [ac]$/,
+    why: 'a rename that fails with ENOTEMPTY has touched the source directory already',
+  },
+  {
+    of: 'kernel',
+    cases: 'mknod: an ordinary user makes fifos and sockets, no devices',
+    field: /^(error|[a-z]+ of w)$/,
+    step: /d\/w|manifest/,
+    why: 'a character device 0/0 would be a whiteout',
+  },
+  {
+    of: 'kernel',
+    cases: /^data: a file open when its last name goes lives on until it is closed \[(lower|merged)\]$/,
+    field: 'nlink',
+    step: /^stat fd=r$/,
+    why: 'a descriptor of a lower file shows the nlink of the lower, also when its last name is gone',
+  },
+  {
+    of: 'kernel',
+    cases: 'identity: a replaced name is another file',
+    field: 'nlink',
+    step: /^stat fd=f$/,
+    why: 'a descriptor of a lower file shows the nlink of the lower, also when its last name is gone',
+  },
+  {
+    of: 'kernel',
+    cases: 'data: an unlinked lower file changed only by its read descriptor',
+    why: 'a lower file that has no name any more cannot be copied up (EEXIST)',
+  },
+  {
+    of: 'kernel',
+    cases: /^mmap-locks: an old read-only mapping and descriptor see what is written later/,
+    field: 'data',
+    step: /^mread map=old/,
+    why: 'an old mapping of a lower file goes on showing the lower after copy-up; the descriptor does not',
+  },
+  {
+    of: 'kernel',
+    cases: /^xattrs: sizes: .* \[copied up\]$/,
+    field: 'size',
+    step: /^listxattr path=f size=0$/,
+    why: 'the length that is asked for with size 0 counts the private names too',
+  },
+  {
+    of: 'kernel',
+    cases: 'xattrs: ACLs are refused where they mean nothing',
+    field: 'error',
+    step: /^removexattr path=f name=system.posix_acl_access$/,
+    why: 'an ACL that is not there cannot be removed; ext4 does not mind',
+    plyfsMay: true,
+  },
+  {
+    of: 'kernel',
+    cases: /^space: a (sparse file stays sparse when|lower of many holes is)/,
+    field: 'rows',
+    step: /^segments/,
+    why: 'copy-up keeps holes only in pieces of a megabyte or more',
+  },
+  {
+    of: 'kernel',
+    cases: 'whiteouts: hard links of one layer with a name hidden by another',
+    field: /^nlink( of .)?$/,
+    why: 'the nlink of a lower group counts names that other layers hide',
+    plyfsMay: true,
+  },
+  {
+    of: 'kernel',
+    cases: 'read-only: an ordinary user is told EACCES or EROFS as on any read-only mount',
+    field: 'error',
+    step: /^write path=f/,
+    why: 'a file system that is read-only says so before it looks at permissions; the host here is a read-only bind mount',
+    plyfsMay: true,
+    sometimes: true,
+  },
+];
