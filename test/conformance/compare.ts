@@ -33,10 +33,8 @@ const used = new Set<Deviation>();
 
 /** The listed deviation that a difference falls under. */
 export function known(of: Deviation['of'], name: string, { fact, field }: Difference): Deviation | undefined {
-  const found = deviations.find(
-    (one) =>
-      one.of === of && matches(one.cases, name) && matches(one.field, field) && matches(one.step, fact.slice(fact.indexOf(': ') + 2)),
-  );
+  const step = fact.slice(fact.indexOf(': ') + 2, fact.lastIndexOf(' → '));
+  const found = deviations.find((one) => one.of === of && matches(one.cases, name) && matches(one.field, field) && matches(one.step, step));
   if (found) used.add(found);
   return found;
 }
