@@ -4,7 +4,7 @@
  */
 import { Errno } from '../errno';
 import { disk, AT_REMOVEDIR, DirentType, Mode, O, O_DIRECTORY, RenameFlag } from '../layers/disk';
-import { JobKind, JobSlot, ReadDirents, DirentRecord, StatRecord } from '../layers/records';
+import { DirentRecord, JobKind, JobSlot, StatRecord } from '../layers/records';
 import type { Rmdir, Unlink } from '../protocol/operations';
 import { copyUpDirectory, copyUpMetadata, keepLowerPath } from './copy-up';
 import { load } from './directory';
@@ -248,7 +248,7 @@ export function removeTree(m: Pick<Mount, 'u8' | 'u32' | 'scratch' | 'names'>, f
   if (inside < 0) return;
   const names: Buffer[] = [];
   const { dirents, direntsCapacity } = m.scratch;
-  for (let bytes; (bytes = disk.readDirents(inside, 0 as ReadDirents, dirents, direntsCapacity)) > 0;) {
+  for (let bytes; (bytes = disk.readDirents(inside, 0, dirents, direntsCapacity)) > 0;) {
     for (let at = dirents; at < dirents + bytes; at += m.u32[at >> 2]) {
       const length = m.u8[at + DirentRecord.nameLength] | (m.u8[at + DirentRecord.nameLength + 1] << 8);
       names.push(Buffer.from(m.u8.subarray(at + DirentRecord.name, at + DirentRecord.name + length)));
