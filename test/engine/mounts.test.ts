@@ -123,6 +123,8 @@ for (const workers of [1, 3]) {
       await must('umount', [point]);
       t.equal(await within(engine.process.ended, 5000), 0);
     });
+
+    t.end();
   });
 }
 

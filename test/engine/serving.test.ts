@@ -123,6 +123,8 @@ for (const workers of [1, 3]) {
       engine.process.kill('SIGTERM');
       t.equal(await within(engine.process.ended, 8000), 0);
     });
+
+    t.end();
   });
 }
 
