@@ -119,7 +119,9 @@ function attributeOperations(path: Buffer, entry: Entry): Operation[] {
 export async function build(directory: string, tree: Tree): Promise<void> {
   const entries = [...complete(tree)].map(([path, entry]) => ({ text: path, path: unescape(path), entry }));
   const linksLast = [...entries.filter(({ entry }) => entry.type !== 'h'), ...entries.filter(({ entry }) => entry.type === 'h')];
-  const operations = linksLast.flatMap(({ path, entry }) => [...entryOperations(path, entry), ...attributeOperations(path, entry)]);
+  // All attributes after all files: a directory's setgid bit and default ACL are not for what the tree itself puts there.
+  const operations = linksLast.flatMap(({ path, entry }) => entryOperations(path, entry));
+  operations.push(...entries.flatMap(({ path, entry }) => attributeOperations(path, entry)));
   // What is made later must not touch the time of its directory: times last, the deepest first.
   for (const { text, path, entry } of entries.reverse()) {
     if (entry.type !== 'h')
