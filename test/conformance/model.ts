@@ -22,6 +22,8 @@ export interface Case {
   again?: string;
   /** fields of `stat` that are compared too: ino dev ctime atime nlink (of directories) holes (blocks) */
   see?: readonly string[];
+  /** of what getdents gives, only the names count that every `list` of the case has: POSIX leaves open what a reader sees of changes */
+  staying?: boolean;
   /** why the kernel's overlay cannot run it */
   notKernel?: string;
 }

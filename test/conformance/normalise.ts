@@ -39,7 +39,11 @@ export class Normaliser {
   /** names that each descriptor's getdents gave: in which pieces and order is the file system's own affair */
   private readonly read = new Map<string, string[]>();
 
-  constructor(private readonly see: readonly string[]) {}
+  constructor(
+    private readonly see: readonly string[],
+    /** of what getdents gave, only names that are in every listing */
+    private readonly staying = false,
+  ) {}
 
   afterRemount(): void {
     this.devices = new Numbering();
@@ -51,9 +55,17 @@ export class Normaliser {
       const values = { error: outcome.error, ...this.fields(step, outcome) };
       return Object.entries(values).map(([field, value]) => ({ step: `${index + 1}: ${step}`, field, value }));
     });
-    for (const [fd, names] of this.read) facts.push({ step: `all getdents of ${fd}`, field: 'names', value: names.sort().join(' ') });
+    for (const [fd, names] of this.read) {
+      const counted = this.staying ? names.filter((name) => this.stays(name, outcomes, steps)) : names;
+      facts.push({ step: `all getdents of ${fd}`, field: 'names', value: counted.sort().join(' ') });
+    }
     this.read.clear();
     return facts;
+  }
+
+  private stays(name: string, outcomes: readonly Outcome[], steps: readonly string[]): boolean {
+    const listings = outcomes.filter((_, index) => steps[index]?.startsWith('list '));
+    return listings.every(({ rows }) => rows.some((row) => row.name === name));
   }
 
   private fields(step: string, outcome: Outcome): Fields {

@@ -47,7 +47,7 @@ export async function runOn(
 
 async function runCases(mounted: Mounted, target: string, cases: readonly Prepared[]): Promise<Run> {
   const facts = new Map<string, Fact[]>();
-  const normalisers = new Map(cases.map((one) => [one.id, new Normaliser(one.one.see ?? [])]));
+  const normalisers = new Map(cases.map((one) => [one.id, new Normaliser(one.one.see ?? [], one.one.staying)]));
   for (const one of cases) facts.set(one.id, await runCase(mounted, one, one.steps, normalisers.get(one.id)!));
   const before = await manifest(mounted.mountpoint);
   await mounted.remount();

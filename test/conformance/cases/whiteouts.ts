@@ -69,7 +69,6 @@ const byOpaque = Object.entries(OPAQUES).flatMap(([dialect, make]): Case[] => [
       list d/s
       stat d/old
       stat d/s/deep
-      listxattr d
       write d/old back flags=O_CREAT
       rename d e
       list e
