@@ -6,6 +6,7 @@ import { Fattr, type Getattr, type Reply, type Setattr, type Statx } from '../pr
 import { copyUpData, copyUpMetadata, refresh } from './copy-up';
 import type { Mount } from './mount';
 import { attributes, attrSeconds } from './node';
+import { Inode, InodeFlags } from './table/layout';
 
 export function getattr(m: Mount, op: Getattr, reply: Reply): number {
   const node = m.node(op.node);
@@ -35,7 +36,10 @@ export function setattr(m: Mount, op: Setattr, reply: Reply): number {
     if (!m.isRegular(node)) return m.isDirectory(node) ? -Errno.EISDIR : -Errno.EINVAL;
     const size = (op.sizeLow >>> 0) + op.sizeHigh * 4294967296;
     result = copyUpData(m, node, size);
-  } else result = copyUpMetadata(m, node);
+  } else {
+    if (isNowhere(m, node)) return setGone(m, op, node, reply);
+    result = copyUpMetadata(m, node);
+  }
   if (result !== 0) return result;
   result = m.place(node);
   if (result < 0) return result;
@@ -47,7 +51,7 @@ export function setattr(m: Mount, op: Setattr, reply: Reply): number {
   }
   // valid 0, and KILL_SUIDGID with a size: an unprivileged write or truncation takes the bits (fuse-kernel-facts.md section 2)
   if (op.valid === 0 || (op.valid & Fattr.KILL_SUIDGID) !== 0) {
-    result = stripSetid(m, fd, name);
+    result = stripSetid(m, fd, name, op.gid, op.valid === 0);
     if (result < 0) return result;
   }
   if ((op.valid & METADATA) !== 0) {
@@ -57,6 +61,40 @@ export function setattr(m: Mount, op: Setattr, reply: Reply): number {
   result = refresh(m, node);
   if (result < 0) return result;
   result = attributes(m, node, m.scratch.stat);
+  if (result >= 0) reply.attr(attrSeconds(m, node), m.scratch.stat);
+  return result;
+}
+
+/** Has a node nothing on disk any more: a removed directory, a file that nobody had open when it was unlinked? */
+function isNowhere(m: Mount, node: number): boolean {
+  return (m.nodeFlags(node) & (InodeFlags.GONE | InodeFlags.ORPHAN)) === InodeFlags.GONE && (m.isDirectory(node) || m.hasUpper(node));
+}
+
+/** Its attributes are the record's from now on. */
+function setGone(m: Mount, op: Setattr, node: number, reply: Reply): number {
+  const { i32 } = m;
+  const { valid } = op;
+  m.lock(node);
+  if ((valid & Fattr.MODE) !== 0) i32[node + Inode.MODE] = (i32[node + Inode.MODE] & Mode.TYPE) | (op.mode & Mode.PERMISSIONS);
+  if ((valid & Fattr.UID) !== 0) i32[node + Inode.UID] = op.newUid;
+  if ((valid & Fattr.GID) !== 0) i32[node + Inode.GID] = op.newGid;
+  const now = Date.now();
+  const at = node + Inode.ATTR;
+  const setTime = (seconds: number, nanoseconds: number, low: number, high: number, nsec: number): void => {
+    i32[at + seconds / 4] = low;
+    i32[at + seconds / 4 + 1] = high;
+    i32[at + nanoseconds / 4] = nsec;
+  };
+  const setNow = (seconds: number, nanoseconds: number): void => {
+    setTime(seconds, nanoseconds, Math.floor(now / 1000) | 0, Math.floor(now / 1000 / 4294967296), (now % 1000) * 1e6);
+  };
+  if ((valid & Fattr.ATIME_NOW) !== 0) setNow(StatRecord.atime, StatRecord.atimensec);
+  else if ((valid & Fattr.ATIME) !== 0) setTime(StatRecord.atime, StatRecord.atimensec, op.atimeLow, op.atimeHigh, op.atimeNsec);
+  if ((valid & Fattr.MTIME_NOW) !== 0) setNow(StatRecord.mtime, StatRecord.mtimensec);
+  else if ((valid & Fattr.MTIME) !== 0) setTime(StatRecord.mtime, StatRecord.mtimensec, op.mtimeLow, op.mtimeHigh, op.mtimeNsec);
+  setNow(StatRecord.ctime, StatRecord.ctimensec);
+  m.unlock(node);
+  const result = attributes(m, node, m.scratch.stat);
   if (result >= 0) reply.attr(attrSeconds(m, node), m.scratch.stat);
   return result;
 }
@@ -96,14 +134,18 @@ function times(m: Mount, op: Setattr): number {
   return words;
 }
 
-/** What a write by one without CAP_FSETID does to a file: setuid goes, setgid goes if group-executable (setattr_should_drop_suidgid). */
-export function stripSetid(m: Mount, fd: number, name: number): number {
+/**
+ * What a write by one without CAP_FSETID does to a file: setuid goes; setgid goes if it is group-executable or the writer is not in the
+ * group (setattr_should_drop_suidgid). `decided`: the kernel has found that something is to go, so a lone setgid is it.
+ */
+export function stripSetid(m: Mount, fd: number, name: number, gid: number, decided = false): number {
   const { u32, scratch } = m;
   const result = disk.stat(fd, name, scratch.stat2);
   if (result < 0) return result;
   const mode = u32[(scratch.stat2 + StatRecord.mode) >> 2];
   if ((mode & Mode.TYPE) !== Mode.REGULAR) return 0;
   let kept = mode & Mode.PERMISSIONS & ~Mode.SETUID;
-  if ((kept & Mode.GROUP_EXECUTE) !== 0) kept &= ~Mode.SETGID;
+  const foreign = gid !== u32[(scratch.stat2 + StatRecord.gid) >> 2] || (decided && (mode & Mode.SETUID) === 0);
+  if ((kept & Mode.GROUP_EXECUTE) !== 0 || foreign) kept &= ~Mode.SETGID;
   return kept === (mode & Mode.PERMISSIONS) ? 0 : disk.fchmodat(fd, name, kept);
 }

@@ -118,7 +118,7 @@ export function markImpure(m: Mount, directory: number): number {
  * origin. 0 or negative errno.
  */
 function copyMetadata(m: Mount, node: number, from: number, fromName: number, to: number, toName: number): number {
-  const { u32, scratch, names } = m;
+  const { u32, i32, scratch, names } = m;
   const { stat2, words } = scratch;
   let result = disk.stat(from, fromName, stat2);
   if (result < 0) return result;
@@ -134,7 +134,8 @@ function copyMetadata(m: Mount, node: number, from: number, fromName: number, to
   }
   result = writeIno(m, node, to, toName);
   if (result < 0) return result;
-  const origin = originHandle(m, from, fromName);
+  const layer = m.isDirectory(node) ? m.lowerLayer(node, 0) : i32[node + Inode.LAYER] - 1;
+  const origin = originHandle(m, layer, from, fromName);
   if (origin > 0) {
     result = disk.setxattr(to, toName, names.origin, scratch.value, origin, 0);
     if (result < 0 && !mayLackXattr(m, mode, result)) return result;
@@ -409,10 +410,9 @@ function dataPath(m: Mount, node: number): string {
   return origin === '' ? name : `${origin}/${name}`;
 }
 
-/** Remembers in the record where the lower is, before the name that led there changes its meaning. */
-export function keepLowerPath(m: Mount, node: number): void {
+/** Remembers in the record where the lower is, before the name that leads there changes its meaning. */
+export function keepLowerPath(m: Mount, node: number, dentry: number): void {
   const { i32, table } = m;
-  const dentry = i32[node + Inode.DENTRY];
   if (i32[node + Inode.LOWER_PATH] !== 0 || dentry === 0 || i32[dentry + Dentry.LOWER] === 0) return;
   const parent = i32[dentry + Dentry.PARENT];
   const position = i32[dentry + Dentry.LOWER] - 1;
@@ -428,7 +428,7 @@ function install(m: Mount, node: number, parent: number, name: number, from: num
   const dentry = i32[node + Inode.DENTRY];
   const nlink = i32[node + Inode.NLINK];
   const swap = !metacopy && m.isRegular(node) && i32[node + Inode.OPEN_PASSTHROUGH] > 0;
-  keepLowerPath(m, node);
+  keepLowerPath(m, node, dentry);
   let result: number;
   let flags = InodeFlags.UPPER | InodeFlags.OWN_INO;
   if (metacopy) flags |= InodeFlags.METACOPY;

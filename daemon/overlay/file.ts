@@ -39,7 +39,7 @@ export function open(m: Mount, op: Open, reply: Reply): number {
     const result = copyUpData(m, node, truncates ? 0 : ALL);
     if (result !== 0) return result;
     if (truncates) {
-      const emptied = truncate(m, node, op.killSuidgid);
+      const emptied = truncate(m, node, op.killSuidgid, op.gid);
       if (emptied < 0) return emptied;
     }
   }
@@ -51,12 +51,12 @@ export function open(m: Mount, op: Open, reply: Reply): number {
   return 0;
 }
 
-function truncate(m: Mount, node: number, killSuidgid: boolean): number {
+function truncate(m: Mount, node: number, killSuidgid: boolean, gid: number): number {
   const place = m.place(node);
   if (place < 0) return place;
   const name = m.stablePlaceName();
   const result = disk.truncateat(m.placeFd, name, 0, 0);
-  return result < 0 || !killSuidgid ? result : stripSetid(m, m.placeFd, name);
+  return result < 0 || !killSuidgid ? result : stripSetid(m, m.placeFd, name, gid);
 }
 
 export function openFlags(m: Mount, fh: number): number {
@@ -181,7 +181,7 @@ export function write(m: Mount, op: Write, reply: Reply): number {
   const count = disk.pwrite(fd, op.data, op.size, op.offsetLow | 0, op.offsetHigh | 0);
   if (count < 0) return count;
   if (op.killSuidgid) {
-    const stripped = stripSetid(m, fd, m.names.empty);
+    const stripped = stripSetid(m, fd, m.names.empty, op.gid);
     if (stripped < 0) return stripped;
   }
   reply.written(count);

@@ -14,10 +14,10 @@ const HANDLE_HEAD = 21;
 const HEX = '0123456789abcdef';
 
 /**
- * Writes what the kernel keeps as `origin` of a lower file (struct ovl_fb: version 0, magic 0xfb, length, flags, handle type, file
+ * Writes what the kernel keeps as `origin` of a file of `layer` (struct ovl_fb: version 0, magic 0xfb, length, flags, handle type, file
  * system UUID, file handle) to scratch.value; returns its length, 0 where the file system has no handles.
  */
-export function originHandle(m: Mount, fd: number, name: number): number {
+export function originHandle(m: Mount, layer: number, fd: number, name: number): number {
   const { u8, u32 } = m;
   const { value, words } = m.scratch;
   const length = disk.fileHandle(fd, name, value + HANDLE_HEAD, 128, words);
@@ -27,8 +27,7 @@ export function originHandle(m: Mount, fd: number, name: number): number {
   u8[value + 2] = HANDLE_HEAD + length;
   u8[value + 3] = 0;
   u8[value + 4] = u32[words >> 2];
-  u8.fill(0, value + 5, value + HANDLE_HEAD);
-  if (disk.filesystemUuid(fd, words) >= 0) u8.copyWithin(value + 5, words, words + 16);
+  u8.set(m.layerUuid(layer), value + 5);
   return HANDLE_HEAD + length;
 }
 
@@ -46,7 +45,7 @@ function hexName(m: Mount, length: number): number {
 
 /** Gives a node that is being copied up from (fd, name) its index name; false where it cannot have one. */
 export function nameInIndex(m: Mount, node: number, fd: number, name: number): boolean {
-  const length = originHandle(m, fd, name);
+  const length = originHandle(m, m.i32[node + Inode.LAYER] - 1, fd, name);
   if (length === 0) return false;
   m.i32[node + Inode.INDEX_NAME] = m.table.bytesBlob(m.scratch.path3, hexName(m, length));
   return true;
@@ -56,7 +55,7 @@ export function nameInIndex(m: Mount, node: number, fd: number, name: number): b
 export function findIndexed(m: Mount, node: number, fd: number, name: number): void {
   const { u32, i32 } = m;
   const lowerNlink = i32[node + Inode.NLINK];
-  const length = originHandle(m, fd, name);
+  const length = originHandle(m, i32[node + Inode.LAYER] - 1, fd, name);
   if (length === 0) return;
   const hex = hexName(m, length);
   const { stat2, path3 } = m.scratch;

@@ -7,7 +7,18 @@ import { Errno } from '../errno';
 import { disk, Mode, O, O_TMPFILE, AT_REMOVEDIR, RenameFlag } from '../layers/disk';
 import { startsWith } from '../layers/names';
 import { StatRecord } from '../layers/records';
-import { FOREVER, type Create, type Link, type Make, type Mkdir, type Mknod, type Reply, type Symlink } from '../protocol/operations';
+import {
+  FOREVER,
+  Make as MakeOperation,
+  type Create,
+  type Link,
+  type Make,
+  type Mkdir,
+  type Mknod,
+  type Rename,
+  type Reply,
+  type Symlink,
+} from '../protocol/operations';
 import { copyUpDirectory, copyUpMetadata, markImpure } from './copy-up';
 import { load } from './directory';
 import { grant, Handle, openFlags } from './file';
@@ -46,14 +57,28 @@ export function symlink(m: Mount, op: Symlink, reply: Reply): number {
 
 /** The kernel would read a char 0/0 in the upper as a whiteout: kept as an empty file with a mark of ours. */
 function makeFakeWhiteout(m: Mount, op: Mknod): number {
-  return make(m, op, (op.mode & Mode.PERMISSIONS) | Mode.CHARACTER, (fd, name, mode) => {
+  return make(m, op, (op.mode & Mode.PERMISSIONS) | Mode.CHARACTER, fakeWhiteoutMaker(m));
+}
+
+/** What RENAME_WHITEOUT leaves at `op.name`: a container's own char 0/0, as its node with a lookup counted. The directory is locked. */
+export function leaveFakeWhiteout(m: Mount, op: Rename, directory: number): number {
+  const make = new MakeOperation();
+  make.name = op.name;
+  make.nameLength = op.nameLength;
+  make.uid = op.uid;
+  make.gid = op.gid;
+  return makeLocked(m, make, directory, Mode.CHARACTER, fakeWhiteoutMaker(m));
+}
+
+function fakeWhiteoutMaker(m: Mount): Maker {
+  return (fd, name, mode) => {
     const file = disk.openat(fd, name, O.CREAT | O.EXCL | O.WRONLY, mode & Mode.PERMISSIONS);
     if (file < 0) return file;
     const result = disk.setxattr(file, m.names.empty, m.names.fake, m.scratch.words, 0, 0);
     disk.close(file);
     if (result < 0) disk.unlinkat(fd, name, 0);
     return result;
-  });
+  };
 }
 
 function answerMade(m: Mount, node: number, reply: Reply): number {

@@ -67,6 +67,21 @@ export class Mount {
     this.fds.clear();
   }
 
+  private readonly uuids = new Map<number, Uint8Array>();
+
+  /** UUID of the file system that a layer's root is on, zeros if it has none: part of the kernel's origin handles. */
+  layerUuid(layer: number): Uint8Array {
+    const known = this.uuids.get(layer);
+    if (known !== undefined) return known;
+    const { words } = this.scratch;
+    const fd = disk.openat(this.layerFds[layer], this.names.dot, O.RDONLY | O_DIRECTORY, 0);
+    const found = fd >= 0 && disk.filesystemUuid(fd, words) >= 0;
+    if (fd >= 0) disk.close(fd);
+    const uuid = found ? this.u8.slice(words, words + 16) : new Uint8Array(16);
+    this.uuids.set(layer, uuid);
+    return uuid;
+  }
+
   has(flag: MountFlags): boolean {
     return (this.flags & flag) !== 0;
   }

@@ -3,6 +3,7 @@ import { Errno } from '../errno';
 import { disk, Mode } from '../layers/disk';
 import { JobSlot, StatRecord } from '../layers/records';
 import { FOREVER } from '../protocol/operations';
+import { keepLowerPath } from './copy-up';
 import { unload } from './directory';
 import { adoptIndexed, findIndexed } from './hardlinks';
 import { blobText, childLowers, findData, redirectMark, text, textBlob, walk } from './lowers';
@@ -86,6 +87,7 @@ function fromLower(m: Mount, directory: number, dentry: number, node: number, se
     if (m.lowerCount(node) > 1) m.setFlags(node, InodeFlags.MERGED);
   } else if (several && m.has(MountFlags.INDEX)) {
     findIndexed(m, node, m.lowerDirectory(directory, i32[dentry + Dentry.LOWER] - 1), table.name(dentry));
+    if (m.hasUpper(node)) keepLowerPath(m, node, dentry);
   }
 }
 

@@ -120,7 +120,7 @@ function unlinkLower(m: Mount, dentry: number, node: number, fd: number): number
   const result = disk.mknodat(fd, m.table.name(dentry), Mode.CHARACTER, 0);
   if (result < 0) return result;
   if ((m.nodeFlags(node) & InodeFlags.INDEXED) === 0) {
-    keepLowerPath(m, node);
+    keepLowerPath(m, node, dentry);
     return 0;
   }
   m.i32[node + Inode.NLINK_DELTA]--;

@@ -7,10 +7,10 @@ import { Errno } from '../errno';
 import { disk, DirentType, Mode, RenameFlag } from '../layers/disk';
 import { StatRecord } from '../layers/records';
 import type { Rename } from '../protocol/operations';
-import { copyUpDirectory, copyUpMetadata, markImpure } from './copy-up';
+import { copyUpDirectory, copyUpMetadata, keepLowerPath, markImpure, writeIno } from './copy-up';
 import { load } from './directory';
-import { blobText, textBlob } from './lowers';
-import { isReserved, named } from './make';
+import { blobText } from './lowers';
+import { isReserved, leaveFakeWhiteout, named } from './make';
 import type { Mount } from './mount';
 import { attributes, directoryOf, forget, nodeOf, remember } from './node';
 import { dropIndexed, emptied, freeLater, isLastName, isOpen, keepReachable, lostName, needsIndex, removeTree } from './remove';
@@ -24,6 +24,8 @@ interface End {
   dentry: number;
   /** 0: there is nothing of that name */
   node: number;
+  /** what RENAME_WHITEOUT left there; 0: nothing */
+  left: number;
 }
 
 const KNOWN_FLAGS = RenameFlag.NOREPLACE | RenameFlag.EXCHANGE | RenameFlag.WHITEOUT;
@@ -59,8 +61,8 @@ function attempt(m: Mount, op: Rename, from: number, to: number, exclusive: bool
   let result = copyUpDirectory(m, from);
   if (result >= 0) result = copyUpDirectory(m, to);
   if (result < 0) return result;
-  const source: End = { directory: from, name: op.name, length: op.nameLength, dentry: 0, node: 0 };
-  const target: End = { directory: to, name: op.newName, length: op.newNameLength, dentry: 0, node: 0 };
+  const source: End = { directory: from, name: op.name, length: op.nameLength, dentry: 0, node: 0, left: 0 };
+  const target: End = { directory: to, name: op.newName, length: op.newNameLength, dentry: 0, node: 0, left: 0 };
   try {
     // find both ends and copy up what moves, until nothing is left to be done before the locks
     for (;;) {
@@ -68,7 +70,7 @@ function attempt(m: Mount, op: Rename, from: number, to: number, exclusive: bool
       let ready: number;
       try {
         ready = prepare(m, op, source, target, exclusive);
-        if (ready === READY) return moveLocked(m, op, source, target);
+        if (ready === READY) return finish(m, op, source, moveLocked(m, op, source, target));
       } finally {
         unlockDirectories(m, from, to);
       }
@@ -83,6 +85,13 @@ function attempt(m: Mount, op: Rename, from: number, to: number, exclusive: bool
   }
 }
 
+/** RENAME_WHITEOUT: the container's own whiteout, which it sees as a char 0/0, is left where the source was. */
+function finish(m: Mount, op: Rename, source: End, result: number): number {
+  if (result < 0 || (op.flags & RenameFlag.WHITEOUT) === 0) return result;
+  source.left = leaveFakeWhiteout(m, op, source.directory);
+  return Math.min(source.left, 0);
+}
+
 const READY = 1 << 21;
 const SOURCE_FIRST = 1 << 22;
 const TARGET_FIRST = 1 << 23;
@@ -91,7 +100,9 @@ const TARGET_FIRST = 1 << 23;
 function drop(m: Mount, ...ends: End[]): void {
   for (const end of ends) {
     if (end.node > 0) forget(m, end.node, 1);
+    if (end.left > 0) forget(m, end.left, 1);
     end.node = 0;
+    end.left = 0;
   }
 }
 
@@ -172,7 +183,7 @@ function moveLocked(m: Mount, op: Rename, source: End, target: End): number {
       m.lock(node);
       locked.push(node);
     }
-    return (op.flags & RenameFlag.EXCHANGE) !== 0 ? exchange(m, source, target) : move(m, op, source, target);
+    return (op.flags & RenameFlag.EXCHANGE) !== 0 ? exchange(m, source, target) : move(m, source, target);
   } finally {
     for (const node of locked) m.unlock(node);
   }
@@ -198,6 +209,9 @@ function markForPlace(m: Mount, node: number, directory: number, dentryThere: nu
       const length = Buffer.from(m.table.memory.buffer, scratch.value, scratch.valueCapacity).write(path, 'latin1');
       const result = disk.setxattr(m.placeFd, m.placeName, names.redirect, scratch.value, length, 0);
       if (result < 0) return result === -Errno.ERANGE || result === -Errno.E2BIG ? -Errno.ENOSPC : result;
+      // until now its name told which lower's number it shows
+      const kept = writeIno(m, node, m.placeFd, m.placeName);
+      if (kept < 0) return kept;
     } else if ((flags & InodeFlags.OPAQUE) === 0 && (hasLower(m, dentryThere) || m.lowerCount(directory) > 0)) {
       m.u8[scratch.words] = 0x79;
       const result = disk.setxattr(m.placeFd, m.placeName, names.opaque, scratch.words, 1, 0);
@@ -210,7 +224,7 @@ function markForPlace(m: Mount, node: number, directory: number, dentryThere: nu
   return (flags & marked) !== 0 ? markImpure(m, directory) : 0;
 }
 
-function move(m: Mount, op: Rename, source: End, target: End): number {
+function move(m: Mount, source: End, target: End): number {
   const { i32, scratch } = m;
   const fromFd = m.upperDirectory(source.directory);
   const toFd = m.upperDirectory(target.directory);
@@ -226,7 +240,7 @@ function move(m: Mount, op: Rename, source: End, target: End): number {
     result = saveTarget(m, target, toFd, last);
     if (result < 0) return result;
   }
-  const whiteout = hasLower(m, source.dentry) || (op.flags & RenameFlag.WHITEOUT) !== 0;
+  const whiteout = hasLower(m, source.dentry);
   result = inUpper(m, source.dentry)
     ? moveUpper(m, source, target, fromFd, toFd, whiteout)
     : moveAlias(m, source, target, fromFd, toFd, whiteout);
@@ -238,7 +252,7 @@ function move(m: Mount, op: Rename, source: End, target: End): number {
     }
     forgetTarget(m, target, last);
   }
-  retitle(m, source, target, (op.flags & RenameFlag.WHITEOUT) !== 0);
+  retitle(m, source, target);
   return 0;
 }
 
@@ -264,22 +278,12 @@ function forgetTarget(m: Mount, target: End, last: boolean): void {
   const { i32, table } = m;
   const { node, dentry } = target;
   // the name stays: only the node loses it
-  if (!inUpper(m, dentry)) keepPath(m, node, dentry);
+  if (!inUpper(m, dentry) && !m.isDirectory(node)) keepLowerPath(m, node, dentry); // it may still be open
   table.unbind(dentry);
   if (!last) return;
   m.setFlags(node, InodeFlags.GONE);
   i32[node + Inode.NLINK] = 0;
   if (m.isDirectory(node)) emptied(m, node);
-}
-
-/** A pure lower that was renamed over may still be open. */
-function keepPath(m: Mount, node: number, dentry: number): void {
-  const { i32, table } = m;
-  if (m.isDirectory(node) || i32[node + Inode.LOWER_PATH] !== 0 || i32[dentry + Dentry.LOWER] === 0) return;
-  const directory = i32[dentry + Dentry.PARENT];
-  const path = blobText(m, m.lowerPath(directory, i32[dentry + Dentry.LOWER] - 1));
-  const name = Buffer.from(table.memory.buffer, table.name(dentry), table.nameLength(dentry)).toString('latin1');
-  i32[node + Inode.LOWER_PATH] = textBlob(m, path === '' ? name : `${path}/${name}`);
 }
 
 /** The source's name is in the upper: one rename does it, whiteout included. */
@@ -321,7 +325,7 @@ function moveAlias(m: Mount, source: End, target: End, fromFd: number, toFd: num
 }
 
 /** The table's side: the source's dentry leaves, the target's name leads to the source's node. */
-function retitle(m: Mount, source: End, target: End, leavesWhiteout: boolean): void {
+function retitle(m: Mount, source: End, target: End): void {
   const { i32, table } = m;
   const type = i32[source.dentry + Dentry.FLAGS] & DentryFlags.TYPE_MASK;
   if (m.dentryType(target.dentry) >= 0) {
@@ -329,8 +333,6 @@ function retitle(m: Mount, source: End, target: End, leavesWhiteout: boolean): v
     table.setDentryFlags(target.dentry, (i32[target.dentry + Dentry.FLAGS] & DentryFlags.LOWER) | DentryFlags.UPPER | DentryFlags.WHITEOUT);
   }
   const dentry = named(m, target.directory, target.dentry, target.name, target.length, type, source.node);
-  // a whiteout that was asked for without a lower: kept as if there were one
-  if (leavesWhiteout) table.setDentryFlags(source.dentry, i32[source.dentry + Dentry.FLAGS] | DentryFlags.LOWER);
   lostName(m, source.dentry, source.node, false);
   table.bind(dentry, source.node);
 }

@@ -52,7 +52,7 @@ export function listxattr(m: Mount, op: Listxattr, reply: Reply): number {
   const { value } = m.scratch;
   const length = disk.listxattr(m.placeFd, m.placeName, value, 65536);
   if (length < 0) return length;
-  const shown = filter(m, value, length);
+  const shown = filter(m, value, length, op.uid !== 0);
   if (op.size === 0) {
     reply.xattrSize(shown);
     return 0;
@@ -63,14 +63,18 @@ export function listxattr(m: Mount, op: Listxattr, reply: Reply): number {
   return 0;
 }
 
-/** Leaves the names that are shown, as they are shown, in place; returns their length. */
-function filter(m: Mount, list: number, length: number): number {
+/** Leaves the names that are shown, as they are shown, in place; returns their length. trusted.* are for the privileged only (xattr(7)). */
+function filter(m: Mount, list: number, length: number, hideTrusted: boolean): number {
   const { u8, names } = m;
   let to = list;
   for (let at = list; at < list + length;) {
     let end = at;
     while (u8[end] !== 0) end++;
     end++;
+    if (hideTrusted && startsWith(u8, at, 'trusted.')) {
+      at = end;
+      continue;
+    }
     if (names.isEscaped(at)) {
       const head = names.prefix.length;
       u8.copyWithin(to, at, at + head);
