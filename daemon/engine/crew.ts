@@ -22,7 +22,11 @@ export class Crew {
   readonly workers: readonly number[];
   readonly spares: readonly number[];
   readonly mainEvent: number;
-  private readonly threads: Worker[] = [];
+  /** have the spare ones been started? */
+  hasSpares = false;
+  /** threads that were started */
+  started = 0;
+  private readonly cpus = usableCpus();
   private running = 0;
   private stopping = false;
   private onStopped: (() => void) | undefined;
@@ -33,7 +37,7 @@ export class Crew {
     /** A worker ended, though nobody told it to. */
     private readonly onFailure: (error: Error) => void,
   ) {
-    const count = options.workers ?? Math.min(usableCpus().length, MOST_BY_DEFAULT);
+    const count = options.workers ?? Math.min(this.cpus.length, MOST_BY_DEFAULT);
     this.workers = Array.from({ length: count }, (_, i) => i + 1);
     this.spares = Array.from({ length: SPARES }, (_, i) => count + 1 + i);
     this.mainEvent = this.makeSlot(EngineWord.MAIN, false);
@@ -42,27 +46,28 @@ export class Crew {
     Atomics.store(memory.i32, Control.WORKER_COUNT, 1 + count + SPARES);
   }
 
-  start(): void {
-    const cpus = usableCpus();
-    for (const worker of this.workers) this.startThread(worker, cpus[(worker - 1) % cpus.length], false);
+  /** One, which is all that a mount needs to be usable; the others when it serves. */
+  startFirst(): void {
+    this.startWorkers(this.workers.slice(0, 1));
+  }
+
+  startRest(): void {
+    this.startWorkers(this.workers.slice(1));
   }
 
   /** The spare ones are started when they are needed for the first time: in most engines that never happens. */
   startSpares(): void {
+    this.hasSpares = true;
     for (const worker of this.spares) this.startThread(worker, -1, true);
   }
 
-  get hasSpares(): boolean {
-    return this.started > this.workers.length;
+  private startWorkers(workers: readonly number[]): void {
+    for (const worker of workers) this.startThread(worker, this.cpus[(worker - 1) % this.cpus.length], false);
   }
 
   /** Slots of all that serve, or may one day. */
   get all(): readonly number[] {
     return [...this.workers, ...this.spares];
-  }
-
-  get started(): number {
-    return this.threads.length;
   }
 
   /** Is there one that serves? */
@@ -91,9 +96,9 @@ export class Crew {
 
   private startThread(worker: number, cpu: number, spare: boolean): void {
     const { overlay, logLevel } = this.options;
-    const workerData: WorkerStart = { worker, cpu, spare, overlay, logLevel };
+    const workerData: WorkerStart = { worker, cpu, cpus: this.cpus.slice(0, this.workers.length), spare, overlay, logLevel };
     const thread = new Worker(join(__dirname, 'worker.js'), { workerData, resourceLimits: RESOURCE_LIMITS, trackUnmanagedFds: false });
-    this.threads.push(thread);
+    this.started++;
     this.running++;
     let reason = new Error(`worker ${worker} ended`);
     thread.on('error', (error) => (reason = error));

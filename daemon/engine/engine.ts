@@ -75,6 +75,8 @@ export class Engine {
   private hadMount = false;
   private ending = false;
   private exiting = false;
+  /** have all workers been started? */
+  private hasRest = false;
   private grace: NodeJS.Timeout | undefined;
   private failure: Error | undefined;
 
@@ -86,7 +88,7 @@ export class Engine {
     const pool = native.jobPoolStart(JOB_THREADS);
     if (pool < 0) throw new Error(`cannot start the threads for slow jobs (errno ${-pool})`);
     this.crew = new Crew(this.memory, options, (error) => this.fail(error));
-    this.crew.start();
+    this.crew.startFirst();
     // While they start.
     const context = new WorkerContext(new Table(this.memory, EngineWord.MAIN));
     this.mounting = new Mounting(context, loadOverlay(options.overlay), this.crew);
@@ -186,7 +188,11 @@ export class Engine {
 
   private woken(): void {
     native.eventfdDrain(this.crew.mainEvent);
-    if (this.crew.isReady) for (const resolve of this.whenReady.splice(0)) resolve();
+    if (this.crew.isReady && !this.hasRest) {
+      for (const resolve of this.whenReady.splice(0)) resolve();
+      this.hasRest = true;
+      setImmediate(() => this.startMore(this.crew.workers.length - 1, () => this.crew.startRest())); // after the answer
+    }
     this.watch.notice();
     for (const mount of this.mounts.values()) if (this.mounting.hasEnded(mount.index)) this.ended(mount);
     this.exitWhenDone();
@@ -195,8 +201,14 @@ export class Engine {
   private wakeSpares(awake: boolean): void {
     this.log.info({}, awake ? 'all workers are stuck in system calls: spare ones help' : 'spare workers sleep again');
     if (!awake || this.crew.hasSpares) return;
-    for (const mount of this.mounts.keys()) this.mounting.addUsers(mount, this.crew.spares.length);
-    this.crew.startSpares();
+    this.startMore(this.crew.spares.length, () => this.crew.startSpares());
+  }
+
+  /** Workers that start later have to let go of the mounts that are there already, too. */
+  private startMore(count: number, start: () => void): void {
+    if (this.exiting) return;
+    for (const mount of this.mounts.keys()) this.mounting.addUsers(mount, count);
+    start();
   }
 
   private ready(): Promise<void> {

@@ -159,6 +159,11 @@ export class Session {
 
   // ---- requests set aside ------------------------------------------------------------------------------------------------------------
 
+  /** Thread id of whoever asked last. */
+  get lastCaller(): number {
+    return this.decoder.message.pid;
+  }
+
   /** Requests that wait for slow jobs. */
   get waiting(): number {
     return this.aside.length;

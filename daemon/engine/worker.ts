@@ -9,6 +9,7 @@ import { Control, Limits, MountState, MountWord, WorkerSlot } from '../overlay/t
 import { Memory } from '../overlay/table/memory';
 import { Table } from '../overlay/table/table';
 import { WorkerContext } from '../overlay/worker';
+import { Affinity } from './affinity';
 import { type Buffers, CloneChannel, makeBuffers } from './channel';
 import { loadOverlay, type Overlay } from './overlay';
 import { type Served, Session } from './session';
@@ -21,6 +22,8 @@ export interface WorkerStart {
   worker: number;
   /** the CPU it is pinned to; -1: none */
   cpu: number;
+  /** those of all workers */
+  cpus: readonly number[];
   /** it sleeps unless all others are stuck */
   spare: boolean;
   /** absolute path of the module that is the overlay */
@@ -64,6 +67,7 @@ class Worker {
   private mountsVersion = -1;
   /** Mounts that have ended and wait for what is under way. */
   private leaving = 0;
+  private readonly affinity: Affinity;
   private awake: boolean;
 
   constructor(
@@ -75,6 +79,7 @@ class Worker {
     this.i32 = memory.i32;
     this.u32 = memory.u32;
     this.awake = !start.spare;
+    this.affinity = new Affinity(start.cpu, start.cpus);
     this.eventfd = this.i32[workerSlot(start.worker) + WorkerSlot.EVENTFD];
     this.buffers = makeBuffers(memory);
     this.events = this.buffers.scratch + 64;
@@ -122,7 +127,10 @@ class Worker {
     const attached = this.mounts[mount];
     if (attached === undefined || attached.ended) return; // it went in the same round
     this.wakeWatch();
-    if (this.session.serve(attached)) return;
+    if (this.session.serve(attached)) {
+      if (this.affinity.isMisplaced(this.session.lastCaller)) this.requeue(attached);
+      return;
+    }
     const { i32 } = this;
     const state = mountRecord(mount) + MountWord.STATE;
     if (Atomics.compareExchange(i32, state, MountState.ACTIVE, MountState.ENDED) === MountState.ACTIVE) {
@@ -171,6 +179,12 @@ class Worker {
     attached.polled = wanted;
     if (wanted) must(native.epollAdd(this.epoll, attached.fd, EPOLLIN | EPOLLEXCLUSIVE, attached.mount + 1), 'epoll_ctl');
     else must(native.epollDelete(this.epoll, attached.fd), 'epoll_ctl');
+  }
+
+  /** To the end of those that the kernel wakes for the mount's requests. */
+  private requeue(attached: Attached): void {
+    this.poll(attached, false);
+    this.poll(attached, true);
   }
 
   private endMount(mount: number): void {
