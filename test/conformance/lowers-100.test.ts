@@ -6,4 +6,5 @@ import { conformance } from './suite.js';
 conformance(t, {
   cases: writable.filter(({ subject }) => ['lookup', 'readdir', 'whiteouts', 'copy-up', 'identity'].includes(subject)),
   lowers: 100,
+  targets: ['kernel-overlay', 'plyfs'],
 });

@@ -268,6 +268,7 @@ export class Syscalls {
         this.waiting = { operations, outcomes, done: (error) => (error ? reject(error) : resolve()) };
         timer = setTimeout(() => {
           const error = this.failure(`no answer within ${limit} ms`);
+          this.waiting = undefined; // that the helper then ends is not the reason
           this.child.kill('SIGKILL');
           void Promise.resolve(this.options.onHang?.()).finally(() => reject(error));
         }, limit);

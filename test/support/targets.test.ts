@@ -2,6 +2,7 @@ import fs from 'node:fs';
 import t from 'tap';
 import { type Tree, device, dir, file, hard, merge, opaque, sparse, spread, symlink, whiteout } from './layers.js';
 import { leftBehind } from './leaks.js';
+import { Syscalls, op } from './syscalls.js';
 import { target } from './targets.js';
 import { difference, manifest } from './trees.js';
 
@@ -47,6 +48,34 @@ t.test('a read-only target refuses changes, a remount shows the same', async (t)
     t.throws(() => fs.writeFileSync(`${mounted.mountpoint}/a`, ''), { code: 'EROFS' });
     t.equal(fs.readFileSync(`${mounted.mountpoint}/a`, 'utf8'), '1');
   }
+});
+
+/** Servers of a mount, by their command line. */
+function servers(mountpoint: string): number[] {
+  const commands = fs.readdirSync('/proc').flatMap((pid) => {
+    if (!/^\d+$/.test(pid) || Number(pid) === process.pid) return [];
+    try {
+      return [{ pid: Number(pid), command: fs.readFileSync(`/proc/${pid}/cmdline`, 'utf8') }];
+    } catch {
+      return []; // it ended while we looked
+    }
+  });
+  return commands.filter(({ command }) => command.includes(mountpoint)).map(({ pid }) => pid);
+}
+
+t.test('a mount whose server does not answer ends the helper, is torn away, and stops nobody', async (t) => {
+  const mounted = await target('plyfs').setup([{ a: '1' }]);
+  t.teardown(() => mounted.teardown());
+  const stopped = servers(mounted.mountpoint);
+  t.ok(stopped.length > 0);
+  for (const pid of stopped) process.kill(pid, 'SIGSTOP');
+  const start = Date.now();
+  const helper = Syscalls.start('/', { timeoutMs: 1000, onHang: () => mounted.tearAway() });
+  const outcome = await helper.run([op('stat', { path: mounted.mountpoint + '/none' })]).catch((error: unknown) => error);
+  await helper.end();
+  for (const pid of stopped) process.kill(pid, 'SIGCONT');
+  t.match(outcome, { message: /no answer within 1000 ms/ });
+  t.ok(Date.now() - start < 15_000);
 });
 
 t.test('nothing is left behind', async (t) => t.same(await leftBehind(), []));
