@@ -5,7 +5,7 @@
 import fs from 'node:fs';
 import { native } from '../../native-bindings/index';
 import { closeDirectories, type Directories, openDirectories, openDirectory, realPath } from './directories';
-import { EngineError, EngineProcess } from './engine-process';
+import { EngineProcess } from './engine-process';
 import { levelOf, sourceOf } from './level';
 import { type MountOptions, shown } from './options';
 
@@ -121,5 +121,3 @@ function mountDevice(device: number, source: string, target: Buffer, flags: numb
   };
   throw new MountFailure(`cannot mount on ${target.toString()}: ${reasons[-result] ?? `errno ${-result}`}`);
 }
-
-export { EngineError };
