@@ -13,7 +13,7 @@ import { SET_ASIDE } from '../protocol/operations';
 import { nameInIndex, originHandle, storeNlink } from './hardlinks';
 import { blobText, findData, redirectMark, textBlob } from './lowers';
 import type { Mount } from './mount';
-import { remember } from './node';
+import { remember } from './record';
 import { DataSource, Dentry, DentryFlags, Inode, InodeFlags, Known, MountFlags } from './table/layout';
 
 /** All of a file's data. */

@@ -26,16 +26,20 @@ export function load(m: Mount, directory: number): number {
   const { i32 } = m;
   if (i32[directory + Inode.LOAD] === LoadState.LOADED) return 0;
   const several = new Map<number, number[]>();
+  const foreign: number[] = [];
   let result = 0;
   try {
     const flags = m.nodeFlags(directory);
     if ((flags & InodeFlags.GONE) === 0) {
-      if ((flags & InodeFlags.UPPER) !== 0) result = loadUpper(m, directory);
+      if ((flags & InodeFlags.UPPER) !== 0) result = loadUpper(m, directory, foreign);
       for (let position = 0; result >= 0 && position < m.lowerCount(directory); position++) {
         result = loadLower(m, directory, position, several);
         if (result === OPAQUE) break;
       }
-      if (result >= 0) finish(m, directory, several);
+      if (result >= 0) {
+        finish(m, directory, several);
+        keepNumbers(m, directory, foreign);
+      }
     }
   } catch (error) {
     unload(m, directory);
@@ -99,18 +103,19 @@ function nameLength(m: Mount, record: number): number {
   return m.u8[record + DirentRecord.nameLength] | (m.u8[record + DirentRecord.nameLength + 1] << 8);
 }
 
-function loadUpper(m: Mount, directory: number): number {
+/** `foreign` collects the dentries of files that the kernel copied up. */
+function loadUpper(m: Mount, directory: number, foreign: number[]): number {
   const { i32, u32, table } = m;
   const place = m.upperDirectory(directory);
   if (place < 0) return place;
   const owned = (m.nodeFlags(directory) & (InodeFlags.MERGED | InodeFlags.IMPURE)) !== 0;
-  const foreign: string[] = [];
+  const dialect: string[] = [];
   const result = readAll(m, m.disk.openat(place, m.names.dot, O.RDONLY | O_DIRECTORY, 0), ReadDirents.STAT_SUSPECTS, (record) => {
     const name = record + DirentRecord.name;
     const length = nameLength(m, record);
     const type = recordType(m, record);
     if (startsWith(m.u8, name, '.wh.')) {
-      foreign.push(text(m, name, length));
+      dialect.push(text(m, name, length));
       return 0;
     }
     if (table.find(directory, name, length) !== 0) return 0;
@@ -124,17 +129,17 @@ function loadUpper(m: Mount, directory: number): number {
     return 0;
   });
   if (result < 0) return result;
-  if (foreign.length > 0) {
-    const converted = adopt(m, directory, place, foreign);
+  if (dialect.length > 0) {
+    const converted = adopt(m, directory, place, dialect);
     if (converted < 0) return converted;
   }
   if (!owned) return 0;
-  for (let dentry = i32[directory + Inode.FIRST]; dentry !== 0; dentry = i32[dentry + Dentry.NEXT]) ownMarks(m, place, dentry);
+  for (let dentry = i32[directory + Inode.FIRST]; dentry !== 0; dentry = i32[dentry + Dentry.NEXT]) ownMarks(m, place, dentry, foreign);
   return 0;
 }
 
 /** What was copied up or moved here carries the inode number it had; a container's own char 0/0 is kept as a marked file. */
-function ownMarks(m: Mount, place: number, dentry: number): void {
+function ownMarks(m: Mount, place: number, dentry: number, foreign: number[]): void {
   const { i32, u32, table, names } = m;
   const flags = i32[dentry + Dentry.FLAGS];
   if ((flags & DentryFlags.WHITEOUT) !== 0) return;
@@ -146,6 +151,9 @@ function ownMarks(m: Mount, place: number, dentry: number): void {
     // not ours: merges with a lower directory unless it is opaque; finish() takes the lower's number then
     if (opaqueMark(m, place, table.name(dentry), [names.opaque]) === 'y') table.setDentryFlags(dentry, flags | DentryFlags.STOP);
     else i32[dentry + Dentry.INO_HIGH] = 0;
+  } else if (m.disk.getxattr(place, table.name(dentry), names.origin, value, 255) > 0) {
+    i32[dentry + Dentry.INO_HIGH] = 0;
+    foreign.push(dentry);
   }
   if ((flags & DentryFlags.TYPE_MASK) === DirentType.REGULAR && m.disk.getxattr(place, table.name(dentry), names.fake, value, 8) >= 0) {
     table.setDentryFlags(dentry, (i32[dentry + Dentry.FLAGS] & ~DentryFlags.TYPE_MASK) | DirentType.CHARACTER);
@@ -250,7 +258,10 @@ function below(
       return;
     }
     i32[dentry + Dentry.LOWER] = position + 1;
-    if (type === DirentType.DIRECTORY && i32[dentry + Dentry.INO_HIGH] === 0) {
+    if (
+      i32[dentry + Dentry.INO_HIGH] === 0 &&
+      (type === DirentType.DIRECTORY || isOrigin(m, dentry, u32[(record + DirentRecord.stat) >> 2]))
+    ) {
       i32[dentry + Dentry.INO_LOW] = u32[(record + DirentRecord.stat) >> 2];
       i32[dentry + Dentry.INO_HIGH] = m.inoHigh(u32[(record + DirentRecord.stat + 4) >> 2], layer);
     }
@@ -264,6 +275,18 @@ function below(
   const list = several.get(dentry);
   if (list === undefined) several.set(dentry, [i32[dentry + Dentry.LOWER] - 1, position]);
   else list.push(position);
+}
+
+/** Was an upper that the kernel wrote copied up from the lower with this inode number? Its origin's file handle then holds the number. */
+function isOrigin(m: Mount, dentry: number, ino: number): boolean {
+  const { scratch, i32, u32 } = m;
+  const place = m.upperDirectory(i32[dentry + Dentry.PARENT]);
+  if (place < 0) return false;
+  // three bytes further on, the handle behind the 21 bytes of the head is aligned
+  const at = scratch.value + 3;
+  const length = m.disk.getxattr(place, m.table.name(dentry), m.names.origin, at, 255);
+  for (let word = at + 21; word + 4 <= at + length; word += 4) if (u32[word >> 2] === ino) return true;
+  return false;
 }
 
 /** Deeper layers do not count for this name any more. */
@@ -288,10 +311,29 @@ function finish(m: Mount, directory: number, several: Map<number, number[]>): vo
     if ((flags & DentryFlags.HIDDEN) !== 0) table.removeDentry(dentry);
     else {
       if ((flags & DentryFlags.STOP) !== 0) table.setDentryFlags(dentry, flags & ~DentryFlags.STOP);
-      // an upper directory that is not ours and found no lower: its own number
+      // an upper that is not ours and found no lower: its own number
       if (i32[dentry + Dentry.INO_HIGH] === 0 && (flags & DentryFlags.UPPER) !== 0) i32[dentry + Dentry.INO_HIGH] = m.inoHigh(0, -1);
     }
     dentry = next;
   }
   for (const [dentry, positions] of several) i32[dentry + Dentry.LOWERS] = table.listBlob(positions);
+}
+
+/** Files that the kernel copied up get the number they show written down, so that all names of one, here and elsewhere, show the same. */
+function keepNumbers(m: Mount, directory: number, foreign: readonly number[]): void {
+  if (foreign.length === 0) return;
+  const { i32, u32, table, names } = m;
+  const place = m.upperDirectory(directory);
+  const { value } = m.scratch;
+  for (const dentry of foreign) {
+    if (m.disk.getxattr(place, table.name(dentry), names.ino, value, 8) === 8) {
+      i32[dentry + Dentry.INO_LOW] = u32[value >> 2];
+      i32[dentry + Dentry.INO_HIGH] = u32[(value >> 2) + 1];
+      continue;
+    }
+    i32[value >> 2] = i32[dentry + Dentry.INO_LOW];
+    i32[(value >> 2) + 1] = i32[dentry + Dentry.INO_HIGH];
+    // where it cannot be written (a full disk) the number is good until the next mount
+    m.disk.setxattr(place, table.name(dentry), names.ino, value, 8, 0);
+  }
 }

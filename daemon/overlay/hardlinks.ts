@@ -8,7 +8,8 @@ import { StatRecord } from '../layers/records';
 import { writeAscii } from '../layers/names';
 import { text } from './lowers';
 import type { Mount } from './mount';
-import { Inode, InodeFlags } from './table/layout';
+import { remember } from './record';
+import { Dentry, Inode, InodeFlags } from './table/layout';
 
 const HANDLE_HEAD = 21;
 const HEX = '0123456789abcdef';
@@ -51,6 +52,17 @@ export function nameInIndex(m: Mount, node: number, fd: number, name: number): b
   return true;
 }
 
+/** A lower's name of a file that was copied up shows the number that the index entry says, if it says one. */
+export function indexedNumber(m: Mount, dentry: number, layer: number, fd: number): void {
+  const { i32, u32, scratch } = m;
+  const length = originHandle(m, layer, fd, m.table.name(dentry));
+  if (length === 0) return;
+  hexName(m, length);
+  if (disk.getxattr(m.indexFd, scratch.path3, m.names.ino, scratch.value, 8) !== 8) return;
+  i32[dentry + Dentry.INO_LOW] = u32[scratch.value >> 2];
+  i32[dentry + Dentry.INO_HIGH] = u32[(scratch.value >> 2) + 1];
+}
+
 /** A lower file with several names: if one of them was copied up, the node is that upper file. The node is not published yet. */
 export function findIndexed(m: Mount, node: number, fd: number, name: number): void {
   const { u32, i32 } = m;
@@ -64,6 +76,7 @@ export function findIndexed(m: Mount, node: number, fd: number, name: number): v
   becomeIndexed(m, node, u32[(stat2 + StatRecord.nlink) >> 2], lowerNlink);
   m.setFlags(node, InodeFlags.UPPER);
   if (disk.getxattr(m.indexFd, path3, m.names.metacopy, m.scratch.value, 64) >= 0) m.setFlags(node, InodeFlags.METACOPY);
+  remember(m, node, stat2);
 }
 
 /** An upper file with several names: is it one of the index? The node is not published yet. */

@@ -5,12 +5,11 @@ import { JobSlot, StatRecord } from '../layers/records';
 import { FOREVER } from '../protocol/operations';
 import { keepLowerPath } from './copy-up';
 import { unload } from './directory';
-import { adoptIndexed, findIndexed } from './hardlinks';
+import { adoptIndexed, findIndexed, indexedNumber } from './hardlinks';
 import { blobText, childLowers, findData, redirectMark, text, textBlob, walk } from './lowers';
 import type { Mount } from './mount';
+import { STAT_WORDS } from './record';
 import { Dentry, DentryFlags, Inode, InodeFlags, LoadState, Lookups, MountFlags } from './table/layout';
-
-const STAT_WORDS = StatRecord.SIZE / 4;
 
 /**
  * The node of a dentry that names something, made if there is none, with one lookup counted on it. The caller holds the directory's lock.
@@ -41,14 +40,10 @@ function instantiate(m: Mount, directory: number, dentry: number): number {
   const type = u32[(stat + StatRecord.mode) >> 2] & Mode.TYPE;
   const several = type !== Mode.DIRECTORY && u32[(stat + StatRecord.nlink) >> 2] > 1;
   const joins = several && (inUpper || m.has(MountFlags.INDEX));
+  if (joins && !inUpper) indexedNumber(m, dentry, m.lowerLayer(directory, i32[dentry + Dentry.LOWER] - 1), place);
   if (joins) {
     const other = table.findIdent(m.index, i32[dentry + Dentry.INO_LOW], i32[dentry + Dentry.INO_HIGH]);
-    if (other !== 0) {
-      m.lock(other);
-      table.bind(dentry, other);
-      m.unlock(other);
-      return other;
-    }
+    if (other !== 0) return join(m, dentry, other);
   }
   const node = table.newInode(m.index);
   u32.copyWithin(node + Inode.ATTR, stat >> 2, (stat >> 2) + STAT_WORDS);
@@ -215,20 +210,6 @@ function keepTimes(u32: Uint32Array, from: number, to: number): void {
 /** How long the kernel may believe a node's attributes: for ever, unless stores through a shared mapping pass us by. */
 export function attrSeconds(m: Mount, node: number): number {
   return (m.nodeFlags(node) & InodeFlags.UNSEEN_STORES) !== 0 ? 0 : FOREVER;
-}
-
-/** Keeps owner, group and mode in the record as they are in the upper, and the rest for when the upper file is gone. */
-export function remember(m: Mount, node: number, stat: number): void {
-  const { u32, i32 } = m;
-  const [low, high] = [i32[node + Inode.INO_LOW], i32[node + Inode.INO_HIGH]];
-  const [blocksLow, blocksHigh] = [i32[node + Inode.BLOCKS_LOW], i32[node + Inode.BLOCKS_HIGH]];
-  u32.copyWithin(node + Inode.ATTR, stat >> 2, (stat >> 2) + STAT_WORDS);
-  i32[node + Inode.INO_LOW] = low;
-  i32[node + Inode.INO_HIGH] = high;
-  if ((m.nodeFlags(node) & InodeFlags.METACOPY) !== 0) {
-    i32[node + Inode.BLOCKS_LOW] = blocksLow;
-    i32[node + Inode.BLOCKS_HIGH] = blocksHigh;
-  }
 }
 
 // ---- the end -----------------------------------------------------------------------------------------------------------------------------

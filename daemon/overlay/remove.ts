@@ -10,7 +10,8 @@ import { copyUpDirectory, copyUpMetadata, keepLowerPath } from './copy-up';
 import { load } from './directory';
 import { storeNlink } from './hardlinks';
 import type { Mount } from './mount';
-import { attributes, directoryOf, forget, nodeOf, remember } from './node';
+import { attributes, directoryOf, forget, nodeOf } from './node';
+import { remember } from './record';
 import { Dentry, DentryFlags, Inode, InodeFlags, LoadState, MountFlags } from './table/layout';
 
 /** Freeing the blocks of a larger file takes long: done by a job. */

@@ -12,7 +12,8 @@ import { load } from './directory';
 import { blobText } from './lowers';
 import { isReserved, leaveFakeWhiteout, named } from './make';
 import type { Mount } from './mount';
-import { attributes, directoryOf, forget, nodeOf, remember } from './node';
+import { attributes, directoryOf, forget, nodeOf } from './node';
+import { remember } from './record';
 import { dropIndexed, emptied, freeLater, isLastName, isOpen, keepReachable, lostName, needsIndex, removeTree } from './remove';
 import { Dentry, DentryFlags, Inode, InodeFlags, MountFlags, MountWord } from './table/layout';
 
