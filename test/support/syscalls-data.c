@@ -89,7 +89,7 @@ static int do_lseek(const struct call *c) {
 
 static int do_segments(const struct call *c) {
   bool opened;
-  int fd = reach(c, O_RDONLY, &opened), result = 0;
+  int fd = reach(c, O_RDONLY | O_NONBLOCK, &opened), result = 0; /* a FIFO has no segments, and must not block */
   if (fd < 0) return result_of(opened ? fd : (errno = EBADF, -1));
   for (off_t hole = 0, data; (data = lseek(fd, hole, SEEK_DATA)) >= 0;) {
     if ((hole = lseek(fd, data, SEEK_HOLE)) < 0) break;
