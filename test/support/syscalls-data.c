@@ -92,7 +92,7 @@ static int do_segments(const struct call *c) {
   int fd = reach(c, O_RDONLY | O_NONBLOCK, &opened), result = 0; /* a FIFO has no segments, and must not block */
   if (fd < 0) return result_of(opened ? fd : (errno = EBADF, -1));
   for (off_t hole = 0, data; (data = lseek(fd, hole, SEEK_DATA)) >= 0;) {
-    if ((hole = lseek(fd, data, SEEK_HOLE)) < 0) break;
+    if ((hole = lseek(fd, data, SEEK_HOLE)) <= data) break; /* a device answers 0 for ever */
     field("start", "%lld", (long long)data), field("end", "%lld", (long long)hole), end_row();
   }
   if (errno != ENXIO) result = -errno;
@@ -137,6 +137,12 @@ static int map_slot(const char *name) {
   for (int i = 0; i < 64; i++)
     if (!strcmp(maps[i].name, name)) return i;
   return -1;
+}
+
+/* A forked process starts without mappings, as without descriptors. */
+void forget_maps(void) {
+  for (int i = 0; i < 64; i++)
+    if (maps[i].name[0]) munmap(maps[i].base, maps[i].length), maps[i].name[0] = 0;
 }
 
 static const struct word protections[] = {{"READ", PROT_READ}, {"WRITE", PROT_WRITE}, {"EXEC", PROT_EXEC}, {0}};
