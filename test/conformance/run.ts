@@ -1,7 +1,6 @@
 /** Runs cases on a target: every case's operations in one helper process, then the tree, a remount, the tree again. */
 import { HelperError, type Outcome, Syscalls } from '../support/syscalls.js';
-import type { Lower } from '../support/targets.js';
-import type { Mounted, Target } from '../support/targets.js';
+import type { Lower, Mounted, Target } from '../support/targets.js';
 import { type Manifest, difference, manifest } from '../support/trees.js';
 import type { Prepared } from './model.js';
 import { type Fact, Normaliser } from './normalise.js';
@@ -16,7 +15,11 @@ export interface Run {
   tree: Manifest;
   /** what was another tree after the remount: in memory, and not in the upper */
   lost: string[];
+  /** why it ended before its time: the file system did not answer, or was gone; then only some cases have facts */
+  stopped?: string;
 }
+
+class Stopped extends Error {}
 
 const CASE_LIMIT_MS = 20_000;
 
@@ -38,7 +41,7 @@ export async function runOn(
   const mounted = await target.setup(lowers, { readOnly, ...(readOnly || target.name === 'host' ? {} : { upper: stack.upper }) });
   try {
     const run = await runCases(mounted, target.name, cases);
-    await afterwards?.(mounted, run);
+    if (run.stopped === undefined) await afterwards?.(mounted, run);
     return run;
   } finally {
     await mounted.teardown();
@@ -46,28 +49,43 @@ export async function runOn(
 }
 
 async function runCases(mounted: Mounted, target: string, cases: readonly Prepared[]): Promise<Run> {
-  const facts = new Map<string, Fact[]>();
+  const run: Run = { target, facts: new Map(), lost: [], tree: new Map() };
+  try {
+    await observe(mounted, cases, run);
+  } catch (error) {
+    if (!(error instanceof Stopped)) throw error;
+    run.stopped = error.message;
+  }
+  return run;
+}
+
+async function observe(mounted: Mounted, cases: readonly Prepared[], run: Run): Promise<void> {
   const normalisers = new Map(cases.map((one) => [one.id, new Normaliser(one.one.see ?? [], one.one.staying)]));
-  for (const one of cases) facts.set(one.id, await runCase(mounted, one, one.steps, normalisers.get(one.id)!));
+  for (const one of cases) run.facts.set(one.id, await runCase(mounted, one, one.steps, normalisers.get(one.id)!));
   const before = await manifest(mounted.mountpoint);
   await mounted.remount();
-  const lost = difference(before, await manifest(mounted.mountpoint), { names: ['before the remount', 'after it'] });
+  run.lost = difference(before, await manifest(mounted.mountpoint), { names: ['before the remount', 'after it'] });
   for (const one of cases.filter(({ again }) => again.length > 0)) {
     const normaliser = normalisers.get(one.id)!;
     normaliser.afterRemount();
-    facts.get(one.id)!.push(...(await runCase(mounted, one, one.again, normaliser)));
+    run.facts.get(one.id)!.push(...(await runCase(mounted, one, one.again, normaliser)));
   }
-  return { target, facts, lost, tree: await manifest(mounted.mountpoint) };
+  run.tree = await manifest(mounted.mountpoint);
 }
 
-async function runCase(mounted: Mounted, { id }: Prepared, steps: readonly string[], normaliser: Normaliser): Promise<Fact[]> {
+async function runCase(
+  mounted: Mounted,
+  { id, subject, one }: Prepared,
+  steps: readonly string[],
+  normaliser: Normaliser,
+): Promise<Fact[]> {
   const helper = Syscalls.start(`${mounted.mountpoint}/${id}`, { timeoutMs: CASE_LIMIT_MS, onHang: () => mounted.tearAway() });
   let outcomes: Outcome[];
   try {
     outcomes = await helper.run(steps);
   } catch (error) {
-    if (!(error instanceof HelperError) || /no argument|unknown|missing/.test(error.message)) throw error;
-    outcomes = [...error.outcomes, { error: error.message, fields: {}, rows: [] }];
+    if (!(error instanceof HelperError)) throw error;
+    throw new Stopped(`${subject}: ${one.name} (step ${error.outcomes.length + 1}): ${error.message}`);
   } finally {
     await helper.end();
   }

@@ -132,6 +132,7 @@ static struct sibling *sibling(const char *name) {
     prctl(PR_SET_PDEATHSIG, SIGKILL);
     if (getppid() != parent) _exit(3);
     close_descriptors();
+    forget_maps();
     for (struct sibling *other = siblings; other < siblings + 16; other++)
       if (other->to) close(fileno(other->to)), close(fileno(other->from));
     memset(siblings, 0, sizeof siblings);

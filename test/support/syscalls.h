@@ -49,6 +49,7 @@ int descriptor(const char *name); /* -1 when there is none */
 void name_descriptor(const char *name, int fd);
 void forget_descriptor(const char *name);
 void close_descriptors(void);
+void forget_maps(void);
 /* the directory descriptor that argument `key` names; AT_FDCWD without it */
 int directory_of(const struct call *, const char *key);
 /* `path`, or through /proc/self/fd when at= is given, for calls without an *at form; into a static buffer */

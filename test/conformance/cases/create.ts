@@ -155,7 +155,6 @@ export default group('create', [
       mknod x 010644 at=d
       link k x toat=d
       rename k x toat=d
-      open t . at=d flags=O_TMPFILE|O_RDWR
       getdents d
       list fd=d
       stat .. at=d
