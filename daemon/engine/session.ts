@@ -15,6 +15,7 @@ import type { WorkerContext } from '../overlay/worker';
 import { Opcode } from '../protocol/abi';
 import { ASIDE, Decoder } from '../protocol/decode';
 import { Encoder } from '../protocol/encode';
+import { Notifier } from '../protocol/notify';
 import { InHeader, InterruptIn } from '../protocol/layout';
 import { type Channel, GONE, NOTHING } from './channel';
 import { Clock } from './clock';
@@ -54,6 +55,7 @@ const BURST = 64;
 export class Session {
   private readonly decoder: Decoder;
   private readonly encoder: Encoder;
+  private readonly notifier: Notifier;
   private readonly interrupts: Interrupts;
   private readonly clock = new Clock();
   private readonly i32: Int32Array;
@@ -70,6 +72,7 @@ export class Session {
     const { memory } = context.table;
     this.decoder = new Decoder(memory.buffer);
     this.encoder = new Encoder(memory.buffer);
+    this.notifier = new Notifier(memory.buffer);
     this.interrupts = new Interrupts(memory);
     this.i32 = memory.i32;
     this.slot = workerSlot(context.index);
@@ -82,12 +85,13 @@ export class Session {
     let length = channel.receive();
     for (let left = BURST; length > NOTHING; left--) {
       const answer = this.handle(served, length);
-      if (left > 1) length = channel.sendAndReceive(answer);
+      if (left > 1 && this.context.stale === 0) length = channel.sendAndReceive(answer);
       else {
         channel.send(answer);
         length = NOTHING;
       }
       if (channel.sent < 0) this.undelivered(served);
+      this.notify(served);
     }
     return length !== GONE;
   }
@@ -228,6 +232,16 @@ export class Session {
     }
     channel.send(answer);
     if (channel.sent < 0) this.undelivered(one.served);
+    this.notify(one.served);
+  }
+
+  /** Tells the kernel what an operation has changed behind its back. After the answer, with no lock held. */
+  private notify(served: Served): void {
+    const { context, notifier } = this;
+    if (context.stale === 0) return;
+    const { channel } = served;
+    channel.send(notifier.invalInode(channel.reply, context.stale, 0, 0, 0, 0));
+    context.stale = 0;
   }
 
   private interrupt(served: Served, length: number): void {
@@ -251,7 +265,7 @@ export class Session {
     this.abandoned = this.abandoned.filter(({ job }) => {
       // Taken and never submitted, or done; while it runs, the pool wakes us at its end.
       if (Atomics.load(this.i32, (job + JobSlot.state) >> 2) !== 0 && !table.jobDone(job)) return true;
-      table.giveJob(job);
+      this.context.abandonOwn(job);
       return false;
     });
   }

@@ -211,7 +211,7 @@ export function fsync(m: Mount, op: Fsync): number {
   const node = m.node(op.node);
   if (node === 0) return -Errno.ESTALE;
   // a lower is not changed, and a volatile mount promises nothing
-  if (m.has(MountFlags.VOLATILE) || !m.hasUpper(node)) return 0;
+  if (m.has(MountFlags.VOLATILE) || !m.hasUpper(node) || isRemovedDirectory(m, node)) return 0;
   return ownJob(m, () => {
     const place = m.place(node);
     if (place < 0) return place;
@@ -220,6 +220,10 @@ export function fsync(m: Mount, op: Fsync): number {
       : disk.openat(m.placeFd, m.placeName, O.RDONLY | O.NONBLOCK, 0);
     return fd < 0 ? fd : { ...noRange, kind: JobKind.FSYNC, flags: op.datasync ? 1 : 0, a: fd, b: -1 };
   });
+}
+
+function isRemovedDirectory(m: Mount, node: number): boolean {
+  return m.isDirectory(node) && (m.nodeFlags(node) & InodeFlags.GONE) !== 0;
 }
 
 const noRange = { offsetLow: 0, offsetHigh: 0, lengthLow: 0, lengthHigh: 0, offset2Low: 0, offset2High: 0 };

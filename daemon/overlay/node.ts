@@ -68,10 +68,15 @@ function instantiate(m: Mount, directory: number, dentry: number): number {
     i32[node + Inode.LOOKUPS] = Lookups.DEAD;
     table.freeInode(node);
   }
-  m.lock(first);
-  table.bind(dentry, first);
-  m.unlock(first);
-  return first;
+  return join(m, dentry, first);
+}
+
+/** The dentry is a name of a node on which a lookup is counted. */
+function join(m: Mount, dentry: number, node: number): number {
+  m.lock(node);
+  m.table.bind(dentry, node);
+  m.unlock(node);
+  return node;
 }
 
 function fromLower(m: Mount, directory: number, dentry: number, node: number, several: boolean): void {

@@ -254,7 +254,13 @@ function move(m: Mount, source: End, target: End): number {
     forgetTarget(m, target, last);
   }
   retitle(m, source, target);
+  movedTo(m, source, target);
   return 0;
+}
+
+/** What the kernel has read of a directory names its parent ("..") too. */
+function movedTo(m: Mount, source: End, target: End): void {
+  if (source.directory !== target.directory && m.isDirectory(source.node)) m.context.stale = m.nodeid(source.node);
 }
 
 /** The target's file loses this name: what must survive is put where it can be reached. */

@@ -4,7 +4,7 @@
  * or field came in. scripts/check-protocol compares all of it with the header of the machine.
  */
 
-/* eslint-disable @typescript-eslint/no-duplicate-enum-values -- what has no fixed size begins where its structure ends */
+ 
 
 /** struct fuse_in_header: every request */
 export const enum InHeader {
