@@ -1,0 +1,162 @@
+/**
+ * The API of plyd, v1: what goes over the socket as JSON. The types here are all that a client shares with the daemon; the OpenAPI document
+ * (GET /v1/openapi.json) says the same, and a test holds the two together.
+ *
+ * HTTP/1.1 over a Unix socket (default /run/ply/ply.sock). Bodies are JSON objects of at most 1 MiB. Times are RFC 3339 in UTC, sizes bytes.
+ * An error has a status >= 400 and the body {"error": {code, message, …}}: `code` is for programs, `message` for people: what happened, to
+ * what, and what to do.
+ *
+ *   GET    /v1/info                     → Info
+ *   GET    /v1/openapi.json
+ *   GET    /v1/events[?since=N]         → Event per line (application/x-ndjson), until the client hangs up
+ *   GET    /v1/mounts                   → {mounts: Mount[]}
+ *   POST   /v1/mounts  MountRequest     → 201 Mount                      DELETE /v1/mounts/{id}[?lazy=true]
+ *   GET    /v1/layers                   → {layers: Layer[]}
+ *   POST   /v1/layers  {path, name?}    → 201 Layer (long: indexing)     GET/DELETE /v1/layers/{ref}
+ *   POST   /v1/layers/{ref}/verify      → LayerVerification
+ *   GET    /v1/images                   → {images: Image[]}
+ *   POST   /v1/images  {name, layers}   → 201 Image                      GET/DELETE /v1/images/{ref}
+ *   GET    /v1/containers[?size=true]   → {containers: Container[]}
+ *   POST   /v1/containers {image, name?, options?} → 201 Container       GET /v1/containers/{ref}[?size=true]   DELETE /v1/containers/{ref}[?force=true]
+ *   POST   /v1/containers/{ref}/start   → Container (mountpoint is set)  POST /v1/containers/{ref}/stop[?lazy=true] → Container
+ *   GET    /v1/containers/{ref}/diff    → {changes: Change[]}
+ *
+ * A {ref} is an id, an unambiguous beginning of one (at least 4 characters), or a name.
+ */
+
+export type ErrorCode =
+  | 'bad-request' // 400: the body or a parameter is not what the schema says
+  | 'forbidden' // 403: the peer may not
+  | 'not-found' // 404: `near` holds names like the one that was asked for
+  | 'conflict' // 409: the name is taken, or the state does not allow it
+  | 'in-use' // 409: `by` names the users
+  | 'too-large' // 413
+  | 'busy' // 409: a mount is in use by processes: `processes`
+  | 'unsupported' // 422: asked for what this kernel or file system cannot do
+  | 'internal'; // 500
+
+export interface ApiError {
+  code: ErrorCode;
+  message: string;
+  near?: string[];
+  by?: string[];
+  processes?: { pid: number; command: string }[];
+}
+
+export interface Info {
+  version: string;
+  pid: number;
+  root: string;
+  socket: string;
+  kernel: string;
+  startedAt: string;
+  transport: { used: 'dev'; why: string };
+  passthrough: boolean;
+  engines: { pid: number; level: number; workers: number; mounts: number; startedAt: string; restarts: number }[];
+  counts: { layers: number; images: number; containers: number; running: number; mounts: number };
+}
+
+export interface MountRequest {
+  mountpoint: string;
+  /** topmost first */
+  lower: string[];
+  upper?: string;
+  work?: string;
+  /** further mount options, as of `plyfs -o` */
+  options?: string;
+}
+
+export interface Mount {
+  id: string;
+  mountpoint: string;
+  lower: string[];
+  upper: string | null;
+  work: string | null;
+  options: string;
+  /** the container it belongs to */
+  container: string | null;
+  createdAt: string;
+  state: 'mounted' | 'failed';
+}
+
+export interface Layer {
+  id: string;
+  name: string | null;
+  path: string;
+  createdAt: string;
+  /** of the index: every path */
+  entries: number;
+  files: number;
+  /** sum of the sizes of regular files, each inode once */
+  size: number;
+  /** sha256 over the index's rows, canonical: the same tree gives the same */
+  treeDigest: string;
+}
+
+export interface LayerVerification {
+  ok: boolean;
+  /** relative to the layer; at most 1,000 of each */
+  changed: string[];
+  added: string[];
+  removed: string[];
+}
+
+export interface Image {
+  id: string;
+  name: string;
+  /** topmost first */
+  layers: string[];
+  createdAt: string;
+  /** each layer counted once */
+  size: number;
+  containers: number;
+}
+
+export interface Container {
+  id: string;
+  name: string;
+  image: string;
+  imageName: string;
+  createdAt: string;
+  startedAt: string | null;
+  state: 'created' | 'running' | 'stopped' | 'failed';
+  /** why it failed */
+  error: string | null;
+  mountpoint: string | null;
+  upper: string;
+  work: string;
+  options: string;
+  /** with size=true: what the container wrote */
+  size?: { bytes: number; files: number; whiteouts: number };
+}
+
+/** docker's letters: added, changed, deleted. A changed directory is named for what is in it too. */
+export interface Change {
+  kind: 'A' | 'C' | 'D';
+  path: string;
+  /** path bytes in base64 when they are not UTF-8 */
+  pathBase64?: string;
+}
+
+export interface Event {
+  seq: number;
+  time: string;
+  type:
+    | 'layer.add'
+    | 'layer.rm'
+    | 'image.create'
+    | 'image.rm'
+    | 'container.create'
+    | 'container.start'
+    | 'container.stop'
+    | 'container.rm'
+    | 'container.fail'
+    | 'mount'
+    | 'umount'
+    | 'engine.start'
+    | 'engine.exit'
+    | 'recover';
+  id: string;
+  name?: string;
+  detail?: string;
+}
