@@ -41,7 +41,9 @@ export const rows = [
     from: 'daemon/mounts',
     may: ['native-bindings', 'daemon/store', 'daemon/engine/control (types)', 'daemon/errno', 'daemon/log', 'daemon/config'],
   },
-  { from: 'daemon/store', may: [], packages: ['better-sqlite3'] },
+  { from: 'daemon/store', may: ['daemon/api/types (types)', 'daemon/errno'], packages: ['better-sqlite3'] },
+  // Layers hold names that are not UTF-8, paths longer than PATH_MAX, and xattrs: Node reaches none of these.
+  { from: 'daemon/store/tree', may: ['daemon/store', 'daemon/errno', 'native-bindings'], packages: [] },
   { from: 'daemon/images', may: ['daemon/store', 'daemon/errno', 'daemon/log', 'daemon/config'] },
   { from: 'daemon/api', may: ['daemon/images', 'daemon/mounts', 'daemon/store', 'daemon/errno', 'daemon/log', 'daemon/config'] },
 

@@ -1,0 +1,97 @@
+/**
+ * The catalog: which layers, images, containers and mounts there are. One plyd has it open; everything is synchronous and takes microseconds, but
+ * for the fsync at the end of a change.
+ *
+ * Every method is a transaction: it holds as a whole or throws (CatalogError for what the request got wrong, StoreError for a file that cannot
+ * be read or written) and changes nothing. transaction() makes one of several.
+ */
+import { mkdirSync } from 'node:fs';
+import { join } from 'node:path';
+import type { Info } from '../api/types';
+import { Containers } from './containers';
+import { type Connection, explained, openDatabase } from './database';
+import { StoreError } from './errors';
+import { Images } from './images';
+import { Layers } from './layers';
+import { Mounts } from './mounts';
+import type { Id } from './names';
+import { CATALOG } from './schema';
+
+export class Catalog {
+  readonly layers: Layers;
+  readonly images: Images;
+  readonly containers: Containers;
+  readonly mounts: Mounts;
+
+  private constructor(
+    /** /var/lib/ply or what stands for it: absolute */
+    readonly root: string,
+    private readonly db: Connection,
+  ) {
+    this.layers = guarded(new Layers(db), root);
+    this.images = guarded(new Images(db, this.layers), root);
+    this.containers = guarded(new Containers(db, this.images), root);
+    this.mounts = guarded(new Mounts(db), root);
+  }
+
+  /** Opens `<root>/ply.db`; makes both if they are missing. Throws StoreError. */
+  static open(root: string): Catalog {
+    try {
+      mkdirSync(root, { recursive: true, mode: 0o700 });
+    } catch (error) {
+      throw new StoreError(`cannot make ${root} (${(error as Error).message}): choose another --root`, { cause: error });
+    }
+    return new Catalog(root, openDatabase(file(root), CATALOG));
+  }
+
+  /** Runs `change` as one transaction: what it did holds together, or not at all if it throws. It must not wait for anything. */
+  transaction<T>(change: () => T): T {
+    try {
+      return this.db.transaction(change).immediate();
+    } catch (error) {
+      throw explained(error, file(this.root), CATALOG);
+    }
+  }
+
+  counts(): Info['counts'] {
+    const sql = `SELECT (SELECT count(*) FROM layers) AS layers, (SELECT count(*) FROM images) AS images, (SELECT count(*) FROM containers) AS containers,
+      (SELECT count(*) FROM containers WHERE state = 'running') AS running, (SELECT count(*) FROM mounts) AS mounts`;
+    return this.db.prepare<[], Info['counts']>(sql).get()!;
+  }
+
+  /** Where a layer's index lies, and what else is kept of it. */
+  layerDirectory(id: Id): string {
+    return join(this.root, 'layers', id);
+  }
+
+  /** Holds upper, work and merged of a container. */
+  containerDirectory(id: Id): string {
+    return join(this.root, 'containers', id);
+  }
+
+  /** Writes the log into ply.db, so that it alone is the catalog. Safe to call twice. */
+  close(): void {
+    this.db.close();
+  }
+}
+
+function file(root: string): string {
+  return join(root, 'ply.db');
+}
+
+/** The same object, with SQLite's errors told in words for people. */
+function guarded<T extends object>(part: T, root: string): T {
+  return new Proxy(part, {
+    get(target, key) {
+      const value: unknown = Reflect.get(target, key, target);
+      if (typeof value !== 'function') return value;
+      return (...args: unknown[]): unknown => {
+        try {
+          return Reflect.apply(value, target, args);
+        } catch (error) {
+          throw explained(error, file(root), CATALOG);
+        }
+      };
+    },
+  });
+}

@@ -1,0 +1,8 @@
+/** What plyd keeps on disk: the catalog (SQLite) and the layers' indexes. The rest of the daemon imports from here. */
+export { Catalog } from './catalog';
+export { CatalogError, type CatalogErrorCode, StoreError } from './errors';
+export type { NewLayer } from './layers';
+export type { NewImage } from './images';
+export { type ContainerState, type NewContainer, TRANSITIONS } from './containers';
+export { apiMount, type MountChange, type MountPhase, type MountRow, type NewMount } from './mounts';
+export { checkImageName, checkName, type Id, isId, newId, shortId } from './names';
