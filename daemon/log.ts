@@ -6,6 +6,7 @@
  */
 import fs from 'node:fs';
 import { hostname } from 'node:os';
+import type { Writable } from 'node:stream';
 import type { Logger } from 'pino';
 
 export const LEVELS = { trace: 10, debug: 20, info: 30, warn: 40, error: 50, fatal: 60, silent: Infinity } as const;
@@ -58,7 +59,21 @@ export function openLog(level: Level, base: Fields, fd = 2): Log {
 function openPino(level: Level, base: Fields, fd: number): Logger {
   // eslint-disable-next-line @typescript-eslint/no-require-imports -- at the first line, see above
   const { pino } = require('pino') as typeof import('pino');
-  return pino({ level, base: { pid: process.pid, hostname: hostname(), ...base } }, pino.destination({ fd, sync: true }));
+  const destination = pino.destination({ fd, sync: true });
+  destination.on('error', () => undefined); // whoever read the log is gone, and that is no reason to end
+  return pino({ level, base: { pid: process.pid, hostname: hostname(), ...base } }, destination);
+}
+
+/** For people at a terminal. Lines of other processes' logs may be written to `stream` as they are. */
+export function openPrettyLog(level: Level, fd = 2): { log: Log; stream: Writable } {
+  // eslint-disable-next-line @typescript-eslint/no-require-imports -- not everyone wants it
+  const { pino } = require('pino') as typeof import('pino');
+  // eslint-disable-next-line @typescript-eslint/no-require-imports
+  const pretty = require('pino-pretty') as typeof import('pino-pretty');
+  const stream = pretty({ destination: fd, sync: true, colorize: true, ignore: 'pid,hostname', translateTime: 'SYS:HH:MM:ss.l' });
+  stream.on('error', () => undefined);
+  const logger = pino({ level, base: { pid: process.pid, hostname: hostname() } }, stream);
+  return { log: makeLog(level, (at, fields, message) => logger[at](fields, message)), stream };
 }
 
 /** For a thread without one. A line that cannot be written (a full pipe, a closed terminal) is lost. */

@@ -5,7 +5,8 @@ import type { Log } from '../log';
 import { type Answer, MESSAGE_BYTES, type Request } from './control';
 
 type WithoutId<T> = T extends unknown ? Omit<T, 'id'> : never;
-export type Outcome = WithoutId<Answer>;
+/** `descriptors` go beside the answer, and stay the handler's. */
+export type Outcome = WithoutId<Answer> & { descriptors?: number[] };
 
 /** What a request is answered with. The descriptors are the handler's from then on. */
 export type Handler = (request: Exclude<Request, { type: 'descriptors' }>, descriptors: number[]) => Outcome | Promise<Outcome>;
@@ -71,8 +72,18 @@ export class ControlChannel {
     } catch (error) {
       outcome = { ok: false, error: error instanceof Error ? error.message : String(error) };
     }
+    const { descriptors: sending = [], ...answer } = outcome;
+    this.send({ id: request.id, ...answer }, sending);
+  }
+
+  /** Something that nobody asked for. */
+  tell(news: WithoutId<Answer>): void {
+    this.send({ id: 0, ...news }, []);
+  }
+
+  private send(answer: Answer, descriptors: number[]): void {
     if (!this.open) return;
-    const sent = native.sendMessage(this.fd, Buffer.from(JSON.stringify({ id: request.id, ...outcome })), []);
+    const sent = native.sendMessage(this.fd, Buffer.from(JSON.stringify(answer)), descriptors);
     if (sent < 0) this.log.warn({ errno: -sent }, 'an answer could not be sent');
   }
 }

@@ -10,14 +10,20 @@
  *                 (O_PATH directories, topmost first), and when `writable` the upper and the work directory. The engine owns them from
  *                 then on. Answered when the mount is usable, or with an error; the mounting and, after an error, unmounting of the
  *                 mountpoint is the sender's.
- *   list          the mounts that are served.
+ *   list          the mounts that are served, those with an index above `after`, as many as one message holds: `more` says that there are others.
+ *   hello         what this engine is.
+ *   devices       a mount's device descriptors beside the answer: the device, then its clones. They are duplicates, for whoever wants the mount to
+ *                 outlive the engine: as long as one is open, requests of a dead engine wait instead of failing.
  *   stop          unmount everything (MNT_DETACH) and end. Answered at once.
  *
  * An answer is {id, ok: true, …} or {id, ok: false, error}: `error` is a sentence for the user. id 0 concerns all requests: the engine could not
- * start, or fails.
+ * start, or fails. {id: 0, ok: true, ended} says that the kernel has let go of a mount, whoever unmounted it.
  *
- * End of the channel: an engine that was started for its own mounts goes on while it has some, unless it runs in the foreground
- * (--foreground), and else ends.
+ * The engine's end: with its last mount, but for one that the daemon started (--supervised), which then waits for the next mount. When the channel
+ * ends, an engine goes on while it has mounts and else ends; one in the foreground (--foreground) unmounts and ends.
+ *
+ * A daemon that was started again finds an engine by its rendezvous (--rendezvous=PATH): a Unix stream socket there takes one message with one
+ * descriptor, a SOCK_SEQPACKET socket that is the control channel from then on.
  */
 import type { MountOptions } from '../mounts/options';
 
@@ -31,11 +37,26 @@ export interface MountRequest {
   writable: boolean;
   /** 1 + the deepest level of the plyfs mounts that its directories lie on */
   level: number;
+  /** the sender's own note: `list` has it again */
+  tag?: string;
 }
 
 export interface ListRequest {
   type: 'list';
   id: number;
+  after?: number;
+}
+
+export interface HelloRequest {
+  type: 'hello';
+  id: number;
+}
+
+export interface DevicesRequest {
+  type: 'devices';
+  id: number;
+  /** its index, as the answer to `mount` gave it */
+  mount: number;
 }
 
 export interface StopRequest {
@@ -47,9 +68,11 @@ export interface Descriptors {
   type: 'descriptors';
 }
 
-export type Request = MountRequest | ListRequest | StopRequest | Descriptors;
+export type Request = MountRequest | ListRequest | HelloRequest | DevicesRequest | StopRequest | Descriptors;
 
 export interface ListedMount {
+  mount: number;
+  tag?: string;
   mountpoint: string;
   level: number;
   layers: number;
@@ -57,7 +80,16 @@ export interface ListedMount {
   passthrough: boolean;
 }
 
-export type Answer = { id: number; ok: true; mount?: number; mounts?: ListedMount[] } | { id: number; ok: false; error: string };
+export interface Hello {
+  pid: number;
+  workers: number;
+  /** milliseconds since 1970 */
+  startedAt: number;
+}
+
+export type Answer =
+  | { id: number; ok: true; mount?: number; mounts?: ListedMount[]; more?: boolean; hello?: Hello; ended?: number }
+  | { id: number; ok: false; error: string };
 
 /** Bytes of one message at most; the kernel's own limit (net.core.wmem_default) is a little above. */
 export const MESSAGE_BYTES = 192 * 1024;

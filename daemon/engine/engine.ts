@@ -10,11 +10,12 @@ import { MountFlags, MountWord } from '../overlay/table/layout';
 import { Memory } from '../overlay/table/memory';
 import { Table } from '../overlay/table/table';
 import { WorkerContext } from '../overlay/worker';
-import type { ListedMount, MountRequest } from './control';
+import { type DevicesRequest, type ListedMount, type ListRequest, MESSAGE_BYTES, type MountRequest, type Request } from './control';
 import { closeAll, ControlChannel, type Outcome } from './control-channel';
 import { Crew } from './crew';
 import { Mounting, MountRefused, Taken } from './mounting';
 import { loadOverlay } from './overlay';
+import { openRendezvous } from './rendezvous';
 import { Watch } from './watch';
 import { EngineWord, mountRecord } from './words';
 
@@ -29,9 +30,14 @@ export interface EngineOptions {
   control: number;
   /** ends, and unmounts, with the control channel */
   foreground: boolean;
+  /** waits for further mounts when it has none */
+  supervised?: boolean;
+  /** where it takes a new control channel */
+  rendezvous?: string;
 }
 
 interface EngineMount {
+  readonly tag?: string;
   readonly index: number;
   /** byte string */
   readonly mountpoint: string;
@@ -66,7 +72,8 @@ export class Engine {
   private readonly crew: Crew;
   private readonly watch: Watch;
   private readonly mounting: Mounting;
-  private readonly control: ControlChannel;
+  private control: ControlChannel;
+  private readonly startedAt = Date.now();
   private readonly mounts = new Map<number, EngineMount>();
   private readonly whenReady: (() => void)[] = [];
   private level: number | undefined;
@@ -94,14 +101,22 @@ export class Engine {
     this.mounting = new Mounting(context, loadOverlay(options.overlay), this.crew);
     this.watch = new Watch(this.memory, this.crew.workers, this.crew.spares, (awake) => this.wakeSpares(awake));
     native.watchReadable(this.crew.mainEvent, () => this.woken());
-    this.control = new ControlChannel(
-      options.control,
+    this.control = this.openControl(options.control);
+    if (options.rendezvous !== undefined) {
+      openRendezvous(options.rendezvous, this.log, (fd) => {
+        this.control.close();
+        this.control = this.openControl(fd);
+      });
+    }
+  }
+
+  private openControl(fd: number): ControlChannel {
+    return new ControlChannel(
+      fd,
       (request, descriptors) => {
         if (request.type === 'mount') return this.mount(request, descriptors);
         closeAll(descriptors);
-        if (request.type === 'list') return { ok: true, mounts: this.list() };
-        this.stop('asked to stop');
-        return { ok: true };
+        return this.handle(request);
       },
       () => this.controlEnded(),
       this.log,
@@ -131,6 +146,20 @@ export class Engine {
 
   // ---- requests of the control channel -------------------------------------------------------------------------------------------------
 
+  private handle(request: Exclude<Request, { type: 'mount' | 'descriptors' }>): Outcome {
+    switch (request.type) {
+      case 'list':
+        return this.list(request);
+      case 'hello':
+        return { ok: true, hello: { pid: process.pid, workers: this.crew.workers.length, startedAt: this.startedAt } };
+      case 'devices':
+        return this.devices(request);
+      case 'stop':
+        this.stop('asked to stop');
+        return { ok: true };
+    }
+  }
+
   /** Answered when a worker serves it: those that still start will join. */
   private async mount(request: MountRequest, descriptors: number[]): Promise<Outcome> {
     this.pending++;
@@ -150,7 +179,7 @@ export class Engine {
     }
   }
 
-  private begin({ options, mountpoint, writable, level }: MountRequest, descriptors: readonly number[]): number {
+  private begin({ options, mountpoint, writable, level, tag }: MountRequest, descriptors: readonly number[]): number {
     if (this.ending) throw new MountRefused('the engine is ending');
     if (this.level !== undefined && this.level !== level) {
       throw new MountRefused(
@@ -165,18 +194,31 @@ export class Engine {
     const index = this.mounting.begin(options, { device, layers, upper, work }, level);
     this.level = level;
     this.hadMount = true;
-    this.mounts.set(index, { index, mountpoint, level, layers: layers.length, writable });
+    this.mounts.set(index, { index, mountpoint, level, layers: layers.length, writable, ...(tag !== undefined && { tag }) });
     const { ignored } = options;
     this.log.info({ mount: index, mountpoint: shown(mountpoint), layers: layers.length, writable, depth: level }, 'mounted');
     if (ignored.length > 0) this.log.debug({ mount: index, ignored }, 'mount options that were ignored');
     return index;
   }
 
-  private list(): ListedMount[] {
-    return [...this.mounts.values()].map(({ index, mountpoint, level, layers, writable }) => {
+  private list({ after = -1 }: ListRequest): Outcome {
+    const mounts: ListedMount[] = [];
+    const later = [...this.mounts.values()].filter(({ index }) => index > after).sort((a, b) => a.index - b.index);
+    let bytes = 0;
+    for (const { index, mountpoint, level, layers, writable, tag } of later) {
       const flags = this.memory.i32[mountRecord(index) + MountWord.FLAGS];
-      return { mountpoint, level, layers, writable, passthrough: (flags & MountFlags.PASSTHROUGH) !== 0 };
-    });
+      const passthrough = (flags & MountFlags.PASSTHROUGH) !== 0;
+      const listed = { mount: index, mountpoint, level, layers, writable, passthrough, ...(tag !== undefined && { tag }) };
+      bytes += Buffer.byteLength(JSON.stringify(listed)) + 1;
+      if (bytes > MESSAGE_BYTES / 2) return { ok: true, mounts, more: true };
+      mounts.push(listed);
+    }
+    return { ok: true, mounts };
+  }
+
+  private devices({ mount }: DevicesRequest): Outcome {
+    if (!this.mounts.has(mount)) return { ok: false, error: `there is no mount ${mount}` };
+    return { ok: true, mount, descriptors: this.mounting.devices(mount) };
   }
 
   private controlEnded(): void {
@@ -219,6 +261,7 @@ export class Engine {
     this.mounts.delete(mount.index);
     this.mounting.end(mount.index);
     this.log.info({ mount: mount.index, mountpoint: shown(mount.mountpoint) }, 'unmounted');
+    this.control.tell({ ok: true, ended: mount.index });
     if (this.mounts.size === 0) this.level = undefined;
   }
 
@@ -231,10 +274,10 @@ export class Engine {
     if (result < 0) this.log.error({ mount: index, mountpoint: shown(mountpoint), errno: -result }, 'cannot unmount');
   }
 
-  /** The engine lives for its mounts: it ends with the last of them. Before the first one it waits for whoever started it. */
+  /** The engine lives for its mounts: it ends with the last of them, unless it is supervised. Before the first one it waits for whoever started it. */
   private exitWhenDone(): void {
     if (this.mounts.size > 0 || this.pending > 0) return;
-    if (this.ending || this.hadMount || !this.control.isOpen) this.exit(0);
+    if (this.ending || !this.control.isOpen || (this.hadMount && this.options.supervised !== true)) this.exit(0);
   }
 
   /** A worker has died, so requests may be lost: the engine cannot go on. */

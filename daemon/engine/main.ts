@@ -1,7 +1,7 @@
 /**
  * Entry of an engine process:
  *
- *   node dist/daemon/engine/main.js --control=FD [--workers=N] [--log-level=LEVEL] [--foreground] [-- LABEL]
+ *   node dist/daemon/engine/main.js --control=FD [--workers=N] [--log-level=LEVEL] [--foreground | --supervised --rendezvous=PATH] [-- LABEL]
  *
  * It is told what to serve through the control channel (control.ts) and logs to its standard error. LABEL is for ps.
  */
@@ -22,6 +22,8 @@ export function runEngine(args: readonly string[], overlay: string): void {
       workers: { type: 'string' },
       'log-level': { type: 'string', default: 'info' },
       foreground: { type: 'boolean', default: false },
+      supervised: { type: 'boolean', default: false },
+      rendezvous: { type: 'string' },
     },
     allowPositionals: true,
   });
@@ -50,6 +52,8 @@ export function runEngine(args: readonly string[], overlay: string): void {
     overlay,
     control,
     foreground: values.foreground,
+    supervised: values.supervised,
+    ...(values.rendezvous !== undefined && { rendezvous: values.rendezvous }),
   });
   running.engine = engine;
   for (const signal of ['SIGTERM', 'SIGINT'] as const) process.on(signal, () => engine.stop(signal));

@@ -84,6 +84,13 @@ export class Mounting {
     this.context.table.epochs.reclaim();
   }
 
+  /** The device of a mount, and its clones. */
+  devices(mount: number): number[] {
+    const record = mountRecord(mount);
+    const clones = this.crew.all.map((worker) => this.i32[record + MountWord.CHANNELS + worker]);
+    return [this.i32[record + MountWord.DEVICE_FD], ...clones.filter((fd) => fd >= 0)];
+  }
+
   /** Has the kernel, and then every worker, let go of it? */
   hasEnded(mount: number): boolean {
     const record = mountRecord(mount);

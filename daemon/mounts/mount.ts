@@ -94,7 +94,7 @@ function engineOptions({ workers, logLevel }: MountOptions): { workers?: number;
   return { ...(workers !== undefined && { workers }), ...(logLevel !== undefined && { logLevel }) };
 }
 
-function openDevice(): number {
+export function openDevice(): number {
   const device = native.fuseOpen();
   if (device >= 0) return device;
   const reasons: Readonly<Record<number, string>> = {
@@ -108,7 +108,7 @@ function openDevice(): number {
 }
 
 /** mount(2) in the caller's own namespaces. */
-function mountDevice(device: number, source: string, target: Buffer, flags: number): void {
+export function mountDevice(device: number, source: string, target: Buffer, flags: number): void {
   const owner = `user_id=${process.geteuid!()},group_id=${process.getegid!()}`;
   const result = native.mount(source, target, TYPE, flags, `fd=${device},rootmode=40000,${owner},default_permissions,allow_other`);
   if (result >= 0) return;

@@ -1,0 +1,49 @@
+/** A thread of blocking.ts: one call after the other. */
+import fs from 'node:fs';
+import { parentPort, workerData } from 'node:worker_threads';
+import { native } from '../../native-bindings/index';
+import type { Reply } from './blocking';
+import { type Diff, type DiffRequest, findChanges } from './diff';
+import { findHolders, type Holder, type HoldersRequest } from './holders';
+import { type Prepared, type PrepareRequest, prepareMount } from './prepare';
+import { measure, type Size } from './size';
+
+export interface Calls {
+  prepare(request: PrepareRequest): Prepared;
+  /** 0 or a negative errno */
+  umount(request: { point: string; flags: number }): number;
+  holders(request: HoldersRequest): Holder[];
+  /** does a directory answer that the server of its mount is gone (ENOTCONN)? */
+  isDead(request: { path: string }): boolean;
+  diff(request: DiffRequest): Diff;
+  size(request: { upper: string }): Size;
+}
+
+const { slot } = workerData as { slot: number };
+
+const CALLS: Calls = {
+  prepare: prepareMount,
+  umount: ({ point, flags }) => native.umount(Buffer.from(point, 'latin1'), flags),
+  holders: findHolders,
+  isDead({ path }) {
+    try {
+      fs.statSync(Buffer.from(path, 'latin1'));
+      return false;
+    } catch (error) {
+      return (error as NodeJS.ErrnoException).code === 'ENOTCONN';
+    }
+  },
+  diff: (request) => findChanges(request, slot),
+  size: ({ upper }) => measure(upper, slot),
+};
+
+parentPort!.on('message', ({ name, request }: { name: keyof Calls; request: never }) => {
+  let reply: Reply;
+  try {
+    reply = { ok: true, result: CALLS[name](request) };
+  } catch (error) {
+    const { constructor, message } = error as Error;
+    reply = { ok: false, kind: constructor.name, message };
+  }
+  parentPort!.postMessage(reply);
+});
