@@ -1,0 +1,54 @@
+/** The verbs: what `ply --help` shows, and which module has each. A module is loaded when its verb is asked for. */
+
+export interface Entry {
+  /** one word, or two: a group and its verb */
+  readonly name: string;
+  /** in this folder */
+  readonly module: string;
+  readonly summary: string;
+  /** other names; not shown */
+  readonly aliases?: readonly string[];
+}
+
+export const GROUPS: Readonly<Record<string, string>> = {
+  layer: 'read-only directories that images are made of',
+  image: 'stacks of layers',
+};
+
+export const VERBS: readonly Entry[] = [
+  { name: 'layer add', module: 'layer-add', summary: 'take a directory as a layer' },
+  { name: 'layer ls', module: 'layer-ls', summary: 'list layers', aliases: ['layers'] },
+  { name: 'layer inspect', module: 'layer-inspect', summary: 'show all of a layer' },
+  { name: 'layer verify', module: 'layer-verify', summary: 'see whether a layer is still what was added' },
+  { name: 'layer rm', module: 'layer-rm', summary: 'forget layers' },
+  { name: 'image create', module: 'image-create', summary: 'make an image of layers' },
+  { name: 'images', module: 'images', summary: 'list images', aliases: ['image ls'] },
+  { name: 'image rm', module: 'image-rm', summary: 'remove images', aliases: ['rmi'] },
+  { name: 'create', module: 'create', summary: 'create a container of an image' },
+  { name: 'start', module: 'start', summary: 'mount containers' },
+  { name: 'stop', module: 'stop', summary: 'unmount containers' },
+  { name: 'rm', module: 'rm', summary: 'remove containers and what they wrote' },
+  { name: 'ps', module: 'ps', summary: 'list containers' },
+  { name: 'diff', module: 'diff', summary: 'show what a container changed' },
+  { name: 'inspect', module: 'inspect', summary: 'show all of a container, image, layer or mount' },
+  { name: 'mount', module: 'mount', summary: 'mount a stack of directories' },
+  { name: 'umount', module: 'umount', summary: 'unmount' },
+  { name: 'mounts', module: 'mounts', summary: 'list mounts' },
+  { name: 'info', module: 'info', summary: 'show what plyd is and does' },
+  { name: 'events', module: 'events', summary: 'show what happens, as it happens' },
+];
+
+/** The verb that the first words name, and how many words that took. */
+export function find(words: readonly string[]): { entry: Entry; length: number } | undefined {
+  for (const length of [2, 1]) {
+    const name = words.slice(0, length).join(' ');
+    const entry = words.length >= length && VERBS.find((one) => one.name === name || one.aliases?.includes(name));
+    if (entry) return { entry, length };
+  }
+  return undefined;
+}
+
+/** All that can be typed. */
+export function names(): string[] {
+  return VERBS.flatMap(({ name, aliases = [] }) => [name, ...aliases]);
+}

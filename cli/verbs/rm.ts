@@ -1,0 +1,23 @@
+import { query, route } from '../client';
+import type { Verb } from '../verb';
+
+export const verb: Verb = {
+  usage: ['rm [-f] CONTAINER…'],
+  about: 'Removes containers, and with them what they wrote. Their images stay.',
+  words: { min: 1, max: Infinity, names: 'a CONTAINER' },
+  options: { force: { alias: 'f', type: 'boolean', describe: 'stop running ones first' } },
+  examples: [
+    ['rm web1', 'a stopped container'],
+    ['rm -f $(ply ps -aq)', 'all of them'],
+  ],
+  async run(args, daemon, output) {
+    await output.each(
+      args.words,
+      async (word) => {
+        await daemon.delete(query(route`/containers/${word}`, { force: args.flag('force') }));
+        return { removed: word };
+      },
+      (_, word) => output.line(word),
+    );
+  },
+};
