@@ -6,7 +6,7 @@ SHELL := /bin/bash
 MAKEFLAGS += --no-print-directory
 
 # One launcher in dist/bin per command; each runs dist/cli/<name>.js.
-BINS := plyfs
+BINS := plyfs plyd ply
 
 # Node's own headers where they are installed with it: then node-gyp downloads nothing.
 NODE_PREFIX := $(shell dirname "$$(dirname "$$(readlink -f "$$(command -v node)")")")
@@ -39,6 +39,7 @@ typescript: node_modules/.package-lock.json
 	npx --no-install tsc -p tsconfig.json
 	@mkdir -p dist/bin
 	@for name in $(BINS); do \
+	  [ -f dist/cli/$$name.js ] || continue; \
 	  printf '%s\n' '#!/usr/bin/env node' "'use strict';" \
 	    "const { dirname, join } = require('node:path');" \
 	    "require(join(dirname(require('node:fs').realpathSync(__filename)), '../cli/$$name.js'));" >dist/bin/$$name.new; \

@@ -11,6 +11,7 @@ export const rows = [
   { from: 'native-bindings', may: [], packages: [] },
 
   { from: 'daemon/main', may: ['daemon'] },
+  { from: 'daemon/listen', may: ['daemon/config', 'daemon/mounts'] },
   { from: 'daemon/config', may: ['daemon/errno'] },
   { from: 'daemon/log', may: ['daemon/errno', 'daemon/config'] },
   { from: 'daemon/errno', may: [], packages: [] },
@@ -48,6 +49,7 @@ export const rows = [
   { from: 'daemon/api', may: ['daemon/images', 'daemon/mounts', 'daemon/store', 'daemon/errno', 'daemon/log', 'daemon/config'] },
 
   { from: 'cli', may: ['daemon/api (types)'] },
+  { from: 'cli/plyd', may: ['daemon/main'] },
   { from: 'cli/plyfs', may: ['cli', 'daemon/api (types)', 'daemon/mounts', 'native-bindings'] },
 ];
 

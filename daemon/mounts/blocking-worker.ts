@@ -5,11 +5,15 @@ import { native } from '../../native-bindings/index';
 import type { Reply } from './blocking';
 import { type Diff, type DiffRequest, findChanges } from './diff';
 import { findHolders, type Holder, type HoldersRequest } from './holders';
-import { type Prepared, type PrepareRequest, prepareMount } from './prepare';
+import type { MountOptions } from './options';
+import { describeDirectories, type Footing, type Prepared, type PrepareRequest, prepareMount, resolvePoint } from './prepare';
 import { measure, type Size } from './size';
 
 export interface Calls {
   prepare(request: PrepareRequest): Prepared;
+  /** byte strings */
+  resolvePoint(mountpoint: string): string;
+  describe(options: MountOptions): Footing;
   /** 0 or a negative errno */
   umount(request: { point: string; flags: number }): number;
   holders(request: HoldersRequest): Holder[];
@@ -23,6 +27,8 @@ const { slot } = workerData as { slot: number };
 
 const CALLS: Calls = {
   prepare: prepareMount,
+  resolvePoint,
+  describe: describeDirectories,
   umount: ({ point, flags }) => native.umount(Buffer.from(point, 'latin1'), flags),
   holders: findHolders,
   isDead({ path }) {

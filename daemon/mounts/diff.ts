@@ -35,8 +35,7 @@ interface Found {
 const exists = ({ file, directory }: Found): boolean => file !== undefined || directory !== undefined;
 
 export function findChanges({ upper, layers }: DiffRequest, slot: number): Diff {
-  const open = (path: string): number =>
-    fs.openSync(Buffer.from(path, 'latin1'), fs.constants.O_RDONLY | fs.constants.O_DIRECTORY);
+  const open = (path: string): number => fs.openSync(Buffer.from(path, 'latin1'), fs.constants.O_RDONLY | fs.constants.O_DIRECTORY);
   const fds: number[] = [];
   try {
     for (const path of layers) fds.push(open(path));
@@ -119,7 +118,8 @@ class Differ {
     hidden: ReadonlySet<string>,
   ): void {
     const shown = this.merged(content);
-    for (const name of this.merged(base)) if ((!shown.has(name) || hidden.has(name)) && (!seen.has(name) || hidden.has(name))) this.add('D', path, name);
+    for (const name of this.merged(base))
+      if ((!shown.has(name) || hidden.has(name)) && (!seen.has(name) || hidden.has(name))) this.add('D', path, name);
     for (const name of shown) {
       if (seen.has(name)) continue;
       const old = this.lookup(base, name);
@@ -210,4 +210,3 @@ class Differ {
 function differs(a: Entry, b: Entry): boolean {
   return a.mode !== b.mode || a.uid !== b.uid || a.gid !== b.gid || a.mtime !== b.mtime;
 }
-

@@ -2,6 +2,7 @@
 import { type ChildProcess, spawn } from 'node:child_process';
 import fs from 'node:fs';
 import { join } from 'node:path';
+import type { Writable } from 'node:stream';
 import { native } from '../../native-bindings/index';
 import type { MountRequest } from '../engine/control';
 import { EngineChannel, EngineError, EngineGone } from './engine-channel';
@@ -15,8 +16,8 @@ const MAIN = join(__dirname, '..', 'engine', 'main.js');
 export interface EngineOptions {
   workers?: number;
   logLevel?: string;
-  /** descriptor for its standard error, where the log goes; none: /dev/null */
-  log?: number;
+  /** descriptor for its standard error, where the log goes, or what is to get its lines; none: /dev/null */
+  log?: number | Writable;
   /** it stays a child of ours in our session, and ends when we do */
   foreground: boolean;
   /** it is the daemon's: it waits for mounts, and can be found again at this path */
@@ -63,13 +64,15 @@ export class EngineProcess {
     if (options.rendezvous !== undefined) args.push('--supervised', `--rendezvous=${options.rendezvous}`);
     if (options.workers !== undefined) args.push(`--workers=${options.workers}`);
     if (options.logLevel !== undefined) args.push(`--log-level=${options.logLevel}`);
-    const log = options.log ?? 'ignore';
+    const sink = typeof options.log === 'object' ? options.log : undefined;
+    const log = sink === undefined ? ((options.log as number | undefined) ?? 'ignore') : 'pipe';
     closeInherited();
     this.child = spawn(process.execPath, [options.program ?? MAIN, ...args, '--', options.label], {
       cwd: '/',
       detached: !options.foreground,
-      stdio: ['ignore', log, log, theirs],
+      stdio: ['ignore', sink === undefined ? log : 'ignore', log, theirs],
     });
+    if (sink !== undefined) this.child.stderr?.pipe(sink, { end: false });
     fs.closeSync(theirs);
     this.ended = new Promise((resolve) => {
       this.child.once('exit', (status, signal) => resolve(signal ?? status ?? 1));

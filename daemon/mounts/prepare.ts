@@ -4,13 +4,21 @@
  */
 import fs from 'node:fs';
 import { native } from '../../native-bindings/index';
-import { closeDirectories, openDirectories, openDirectory, realPath } from './directories';
+import { closeDirectories, type Directories, openDirectories, openDirectory, realPath } from './directories';
 import { levelOf, sourceOf } from './level';
 import { MountFailure, mountDevice, openDevice } from './mount';
 import { mountTable, PLYFS } from './mountinfo';
 import { type MountOptions, shown } from './options';
 
-export interface Prepared {
+/** What a mount stands on. */
+export interface Footing {
+  /** the file systems that its directories lie on, as in mountinfo */
+  on: string[];
+  /** "dev:inode" of the upper and the work directory: nobody else may write there */
+  writes: string[];
+}
+
+export interface Prepared extends Footing {
   /** byte string: the mountpoint, as it is */
   point: string;
   level: number;
@@ -22,49 +30,58 @@ export interface Prepared {
   mountId: number;
   /** of the new file system, as in mountinfo */
   dev: string;
-  /** the file systems that its directories lie on, as in mountinfo */
-  on: string[];
-  /** "dev:inode" of the upper and the work directory: nobody else may write there */
-  writes: string[];
 }
 
 export interface PrepareRequest {
   options: MountOptions;
   /** byte string */
   mountpoint: string;
-  /** "dev:inode" of what other mounts write to */
-  taken: string[];
 }
 
 /** Throws OptionError or MountFailure, and then nothing is mounted or open. */
-export function prepareMount({ options, mountpoint, taken }: PrepareRequest): Prepared {
-  const targetFd = openDirectory('mountpoint', mountpoint);
-  const point = realPath(targetFd);
-  fs.closeSync(targetFd);
+export function prepareMount({ options, mountpoint }: PrepareRequest): Prepared {
+  const point = resolvePoint(mountpoint);
   const directories = openDirectories(options);
   let device = -1;
   try {
     const { layers, upper, work } = directories;
     const writable = upper >= 0;
-    const own = writable ? [upper, work] : [];
-    const writes = own.map(identity);
-    const used = writes.findIndex((one) => taken.includes(one));
-    if (used >= 0) {
-      const path = shown((used === 0 ? options.upper : options.work)!);
-      throw new MountFailure(`${used === 0 ? 'upperdir' : 'workdir'} ${path} is in use by another mount: two would spoil each other's files`);
-    }
     const level = levelOf(writable ? [...layers, upper] : layers);
     device = openDevice();
     mountDevice(device, sourceOf(shown(options.fsname ?? 'plyfs'), level), Buffer.from(point, 'latin1'), options.flags);
     const entry = mountTable().findLast((one) => one.point === point && one.type === PLYFS);
     if (entry === undefined) throw new MountFailure(`${shown(point)} was unmounted as soon as it was mounted`);
-    const on = [...new Set([...layers, ...own].map(deviceOf))];
-    return { point, level, device, layers, upper, work, mountId: entry.id, dev: entry.dev, on, writes };
+    return { point, level, device, layers, upper, work, mountId: entry.id, dev: entry.dev, ...describe(directories) };
   } catch (error) {
     closeDirectories(directories);
     if (device >= 0) native.close(device);
     throw error;
   }
+}
+
+/** A mountpoint as it is, symlinks followed; byte strings. */
+export function resolvePoint(mountpoint: string): string {
+  const fd = openDirectory('mountpoint', mountpoint);
+  try {
+    return realPath(fd);
+  } finally {
+    fs.closeSync(fd);
+  }
+}
+
+/** What prepareMount() would find, of a mount that is there already. */
+export function describeDirectories(options: MountOptions): Footing {
+  const directories = openDirectories(options);
+  try {
+    return describe(directories);
+  } finally {
+    closeDirectories(directories);
+  }
+}
+
+function describe({ layers, upper, work }: Directories): Footing {
+  const own = upper >= 0 ? [upper, work] : [];
+  return { on: [...new Set([...layers, ...own].map(deviceOf))], writes: own.map(identity) };
 }
 
 function identity(fd: number): string {

@@ -1,0 +1,196 @@
+/** The types of types.ts as schemas: what comes in is checked by them, and the OpenAPI document is made of them. */
+import { z } from 'zod';
+import type * as Types from './types';
+
+/** Schemas that have a name in the OpenAPI document. */
+export const named = z.registry<{ id: string }>();
+
+function name<T extends z.ZodType>(id: string, schema: T): T {
+  named.add(schema, { id });
+  return schema;
+}
+
+const count = z.int().min(0);
+const time = z.iso.datetime();
+const id = z.string().regex(/^[0-9a-f]{64}$/);
+const text = z.string();
+/** Absolute. A path that is longer than PATH_MAX cannot be named to the kernel. */
+const path = z
+  .string()
+  .min(1)
+  .max(4095)
+  // eslint-disable-next-line no-control-regex -- no path holds it
+  .regex(/^[^\0]*$/, 'a path holds no NUL character');
+const options = z
+  .string()
+  .max(65536)
+  // eslint-disable-next-line no-control-regex
+  .regex(/^[^\0]*$/, 'options hold no NUL character');
+/** The store has the rules. */
+const given = z.string().max(1024);
+
+export const Failure = name(
+  'Error',
+  z.strictObject({
+    error: z.strictObject({
+      code: z.enum(['bad-request', 'forbidden', 'not-found', 'conflict', 'in-use', 'too-large', 'busy', 'unsupported', 'internal']),
+      message: text,
+      near: z.array(text).exactOptional(),
+      by: z.array(text).exactOptional(),
+      processes: z.array(z.strictObject({ pid: z.int(), command: text })).exactOptional(),
+    }),
+  }),
+);
+
+export const Info = name(
+  'Info',
+  z.strictObject({
+    version: text,
+    pid: z.int(),
+    root: text,
+    socket: text,
+    kernel: text,
+    startedAt: time,
+    transport: z.strictObject({ used: z.literal('dev'), why: text }),
+    passthrough: z.boolean(),
+    engines: z.array(z.strictObject({ pid: z.int(), level: z.int(), workers: count, mounts: count, startedAt: time, restarts: count })),
+    counts: z.strictObject({ layers: count, images: count, containers: count, running: count, mounts: count }),
+  }),
+);
+
+export const MountRequest = name(
+  'MountRequest',
+  z.strictObject({
+    mountpoint: path,
+    lower: z.array(path).min(1).max(500),
+    upper: path.exactOptional(),
+    work: path.exactOptional(),
+    options: options.exactOptional(),
+  }),
+);
+
+export const Mount = name(
+  'Mount',
+  z.strictObject({
+    id,
+    mountpoint: text,
+    lower: z.array(text),
+    upper: text.nullable(),
+    work: text.nullable(),
+    options: text,
+    container: text.nullable(),
+    createdAt: time,
+    state: z.enum(['mounted', 'failed']),
+  }),
+);
+
+export const LayerRequest = name('LayerRequest', z.strictObject({ path, name: given.exactOptional() }));
+
+export const Layer = name(
+  'Layer',
+  z.strictObject({
+    id,
+    name: text.nullable(),
+    path: text,
+    createdAt: time,
+    entries: count,
+    files: count,
+    size: count,
+    treeDigest: text,
+  }),
+);
+
+export const LayerVerification = name(
+  'LayerVerification',
+  z.strictObject({ ok: z.boolean(), changed: z.array(text), added: z.array(text), removed: z.array(text) }),
+);
+
+export const ImageRequest = name('ImageRequest', z.strictObject({ name: given, layers: z.array(given).min(1).max(500) }));
+
+export const Image = name(
+  'Image',
+  z.strictObject({ id, name: text, layers: z.array(id), createdAt: time, size: count, containers: count }),
+);
+
+export const ContainerRequest = name(
+  'ContainerRequest',
+  z.strictObject({ image: given, name: given.exactOptional(), options: options.exactOptional() }),
+);
+
+export const Container = name(
+  'Container',
+  z.strictObject({
+    id,
+    name: text,
+    image: id,
+    imageName: text,
+    createdAt: time,
+    startedAt: time.nullable(),
+    state: z.enum(['created', 'running', 'stopped', 'failed']),
+    error: text.nullable(),
+    mountpoint: text.nullable(),
+    upper: text,
+    work: text,
+    options: text,
+    size: z.strictObject({ bytes: count, files: count, whiteouts: count }).exactOptional(),
+  }),
+);
+
+export const Change = name('Change', z.strictObject({ kind: z.enum(['A', 'C', 'D']), path: text, pathBase64: text.exactOptional() }));
+
+export const Event = name(
+  'Event',
+  z.strictObject({
+    seq: count,
+    time,
+    type: z.enum([
+      'layer.add',
+      'layer.rm',
+      'image.create',
+      'image.rm',
+      'container.create',
+      'container.start',
+      'container.stop',
+      'container.rm',
+      'container.fail',
+      'mount',
+      'umount',
+      'engine.start',
+      'engine.exit',
+      'recover',
+    ]),
+    id: text,
+    name: text.exactOptional(),
+    detail: text.exactOptional(),
+  }),
+);
+
+export const MountList = name('MountList', z.strictObject({ mounts: z.array(Mount) }));
+export const LayerList = name('LayerList', z.strictObject({ layers: z.array(Layer) }));
+export const ImageList = name('ImageList', z.strictObject({ images: z.array(Image) }));
+export const ContainerList = name('ContainerList', z.strictObject({ containers: z.array(Container) }));
+export const ChangeList = name('ChangeList', z.strictObject({ changes: z.array(Change) }));
+export const OpenApi = z.record(z.string(), z.unknown());
+
+/** ?name=true|false, absent: false */
+export const yesOrNo = z.enum(['true', 'false']).optional();
+export const number = z
+  .string()
+  .regex(/^[0-9]{1,16}$/, 'a number is needed')
+  .optional();
+
+// The schemas and types.ts say the same: a difference does not compile.
+type Same<A, B> = [A] extends [B] ? ([B] extends [A] ? true : never) : never;
+type Of<T extends z.ZodType> = z.infer<T>;
+export const same: [
+  Same<Of<typeof Failure>, { error: Types.ApiError }>,
+  Same<Of<typeof Info>, Types.Info>,
+  Same<Of<typeof MountRequest>, Types.MountRequest>,
+  Same<Of<typeof Mount>, Types.Mount>,
+  Same<Of<typeof Layer>, Types.Layer>,
+  Same<Of<typeof LayerVerification>, Types.LayerVerification>,
+  Same<Of<typeof Image>, Types.Image>,
+  Same<Of<typeof Container>, Types.Container>,
+  Same<Of<typeof Change>, Types.Change>,
+  Same<Of<typeof Event>, Types.Event>,
+] = [true, true, true, true, true, true, true, true, true, true];

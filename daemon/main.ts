@@ -1,0 +1,224 @@
+/**
+ * plyd: configuration, log, catalog, engines, what an earlier plyd left, the API, and the end.
+ */
+import fs from 'node:fs';
+import { release } from 'node:os';
+import { join } from 'node:path';
+import type { Writable } from 'node:stream';
+import { routes } from './api/routes';
+import { ApiServer } from './api/server';
+import type { Info } from './api/types';
+import { type Config, ConfigError, HELP, readConfig } from './config';
+import { mayPassThrough } from './engine/privileges';
+import { listen } from './listen';
+import { type Log, openLog, openPrettyLog } from './log';
+import { Containers } from './mounts/containers';
+import { Events } from './mounts/events';
+import { Exclusive, Taken } from './mounts/exclusive';
+import { Keeper } from './mounts/keeper';
+import { Locks } from './mounts/lock';
+import { refusalOf } from './mounts/peer';
+import { Recovery } from './mounts/recovery';
+import { Supervisor } from './mounts/supervisor';
+import { MountWatch } from './mounts/watch';
+import { Catalog, StoreError } from './store';
+
+/** How long requests that run may take when plyd ends. */
+const FINISH_MS = 10_000;
+
+export async function main(args: readonly string[]): Promise<void> {
+  try {
+    const asked = readConfig(args, process.env);
+    if (asked.action === 'help') fs.writeSync(1, HELP);
+    else if (asked.action === 'version') fs.writeSync(1, `plyd ${version()}\n`);
+    else await Daemon.start(asked.config);
+  } catch (error) {
+    const expected = error instanceof ConfigError || error instanceof StoreError;
+    fs.writeSync(2, `plyd: ${expected ? error.message : ((error as Error).stack ?? String(error))}\n`);
+    process.exit(error instanceof ConfigError ? 2 : 1);
+  }
+}
+
+function version(): string {
+  return (JSON.parse(fs.readFileSync(join(__dirname, '..', '..', 'package.json'), 'utf8')) as { version: string }).version;
+}
+
+class Daemon {
+  private readonly startedAt = new Date();
+  private readonly version = version();
+  private ending = false;
+
+  private constructor(
+    private readonly config: Config,
+    private readonly log: Log,
+    private readonly lock: Exclusive,
+    private readonly catalog: Catalog,
+    private readonly supervisor: Supervisor,
+  ) {}
+
+  static async start(config: Config): Promise<void> {
+    process.umask(0o022);
+    process.chdir('/');
+    const { log, stream } = openDaemonLog(config);
+    const lock = lockRoot(config.root);
+    const { root } = config;
+    for (const directory of ['containers', 'layers', 'engines']) fs.mkdirSync(join(root, directory), { recursive: true, mode: 0o700 });
+    const catalog = Catalog.open(root);
+    const events = new Events();
+    const locks = new Locks();
+    const watch = new MountWatch(catalog, events, locks);
+    const supervisor = new Supervisor(engineSettings(config, stream), log, watch);
+    watch.supervisor = supervisor;
+    const daemon = new Daemon(config, log, lock, catalog, supervisor);
+    for (const signal of ['SIGTERM', 'SIGINT'] as const) process.on(signal, () => daemon.signalled(signal));
+    process.on('SIGHUP', () => undefined); // the terminal that started us is none of our business
+    process.on('uncaughtException', (error) => {
+      log.fatal({ err: error }, 'plyd failed: its engines go on, the next plyd takes them over');
+      process.exit(1);
+    });
+    log.info({ version: daemon.version, root, socket: config.socket }, 'plyd starts');
+    await new Recovery(catalog, supervisor, events, log).run();
+    await daemon.serve(locks, events);
+  }
+
+  private async serve(locks: Locks, events: Events): Promise<void> {
+    const { catalog, supervisor, config, log } = this;
+    const keeper = new Keeper(catalog, supervisor);
+    const containers = new Containers(catalog, keeper, events, locks);
+    const group = config.group ?? process.getegid!();
+    const server = new ApiServer({
+      routes: routes({ catalog, keeper, containers, events, info: () => this.info() }),
+      log,
+      refuse: (socket) => refusalOf(socket, group),
+    });
+    let socketLock: Exclusive;
+    try {
+      socketLock = await listen(server.http, config.socket, config.group);
+    } catch (error) {
+      await this.putDown();
+      throw error;
+    }
+    this.end = async () => {
+      await server.close(FINISH_MS);
+      socketLock.release();
+    };
+    log.info({ socket: config.socket, ...catalog.counts() }, 'plyd is ready');
+    if (this.ending) void this.finish();
+  }
+
+  private end: (() => Promise<void>) | undefined;
+
+  private info(): Info {
+    const engines = this.supervisor.running.map(({ pid, level, workers, load, startedAt, restarts }) => ({
+      pid,
+      level,
+      workers,
+      mounts: load,
+      startedAt: startedAt.toISOString(),
+      restarts,
+    }));
+    const kernel = release();
+    return {
+      version: this.version,
+      pid: process.pid,
+      root: this.config.root,
+      socket: this.config.socket,
+      kernel,
+      startedAt: this.startedAt.toISOString(),
+      transport: { used: 'dev', why: 'clones of /dev/fuse: there is no other transport in this version' },
+      passthrough: mayPassThrough() && hasPassthrough(kernel),
+      engines,
+      counts: this.catalog.counts(),
+    };
+  }
+
+  // ---- the end ---------------------------------------------------------------------------------------------------------------------------------
+
+  private signalled(signal: NodeJS.Signals): void {
+    if (this.ending) {
+      this.log.warn({ signal }, 'ending at once');
+      process.exit(1);
+    }
+    this.ending = true;
+    this.log.info({ signal, keepMounts: this.config.keepMounts }, 'plyd ends');
+    if (this.end !== undefined) void this.finish();
+  }
+
+  private async finish(): Promise<void> {
+    try {
+      await this.end?.();
+      await this.putDown();
+      this.log.info({}, 'plyd has ended');
+      process.exit(0);
+    } catch (error) {
+      this.log.fatal({ err: error }, 'plyd could not end as it should');
+      process.exit(1);
+    }
+  }
+
+  /** Nothing stays mounted, and the catalog says so; or all stays, for the next plyd. */
+  private async putDown(): Promise<void> {
+    const { catalog, supervisor } = this;
+    if (this.config.keepMounts) {
+      supervisor.leave();
+    } else {
+      await supervisor.shutDown();
+      catalog.transaction(() => {
+        for (const { id, container } of catalog.mounts.all()) {
+          catalog.mounts.remove(id);
+          if (container !== null) catalog.containers.stopped(container);
+        }
+      });
+    }
+    catalog.close();
+    fs.rmSync(join(this.config.root, 'plyd.pid'), { force: true });
+    this.lock.release();
+  }
+}
+
+function openDaemonLog({ logLevel }: Config): { log: Log; stream: Writable | undefined } {
+  if (process.stderr.isTTY) return openPrettyLog(logLevel);
+  return { log: openLog(logLevel, { name: 'plyd' }), stream: undefined };
+}
+
+/** Engines log to where we do; for people, through what makes it readable. */
+function engineSettings(config: Config, stream: Writable | undefined): ConstructorParameters<typeof Supervisor>[0] {
+  const { root, workers, logLevel } = config;
+  return {
+    directory: join(root, 'engines'),
+    logLevel,
+    log: stream ?? 2,
+    label: `plyd ${root}`,
+    ...(workers !== undefined && { workers }),
+  };
+}
+
+/** The store's directory: made, ours alone, and no other plyd's. */
+function lockRoot(root: string): Exclusive {
+  try {
+    fs.mkdirSync(root, { recursive: true, mode: 0o700 });
+    fs.chmodSync(root, 0o700);
+    const lock = Exclusive.take(join(root, 'plyd.lock'));
+    fs.writeFileSync(join(root, 'plyd.pid'), `${process.pid}\n`);
+    return lock;
+  } catch (error) {
+    if (!(error instanceof Taken)) throw new ConfigError(`cannot use ${root}: ${(error as Error).message}`);
+    throw new ConfigError(`another plyd (process ${pidOf(root)}) has ${root}: use that one, or give this one another --root`);
+  }
+}
+
+function pidOf(root: string): string {
+  try {
+    return fs.readFileSync(join(root, 'plyd.pid'), 'utf8').trim();
+  } catch {
+    return 'unknown';
+  }
+}
+
+/** FUSE_PASSTHROUGH came with Linux 6.9. */
+function hasPassthrough(kernel: string): boolean {
+  const [major = 0, minor = 0] = kernel.split('.').map((part) => parseInt(part, 10));
+  return major > 6 || (major === 6 && minor >= 9);
+}
+
+if (require.main === module) void main(process.argv.slice(2));

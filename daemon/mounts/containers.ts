@@ -1,0 +1,191 @@
+/**
+ * The life of a container: created (its directories are there), running (mounted), stopped, gone.
+ *
+ * Changes of one container follow each other. The order of steps is such that a plyd that is killed between two of them leaves what recovery.ts can
+ * put right: directories come before the row and go after it, a mount's row comes before the mount and goes after it.
+ */
+import { spawn } from 'node:child_process';
+import fs from 'node:fs';
+import { join } from 'node:path';
+import type { Change, Container } from '../api/types';
+import { type Catalog, CatalogError, newId } from '../store';
+import type { Events } from './events';
+import { bytes, type Keeper, optionsOf } from './keeper';
+import type { Locks } from './lock';
+import { isWithin, mountTable } from './mountinfo';
+import { shown } from './options';
+import { pauseAt } from './pause';
+import { MountBusy } from './supervisor';
+
+export interface NewContainer {
+  image: string;
+  name?: string | undefined;
+  options?: string | undefined;
+}
+
+export class Containers {
+  constructor(
+    private readonly catalog: Catalog,
+    private readonly keeper: Keeper,
+    private readonly events: Events,
+    private readonly locks: Locks,
+  ) {}
+
+  async create({ image, name, options = '' }: NewContainer): Promise<Container> {
+    const { layers } = this.catalog.images.get(image);
+    const id = newId();
+    const directory = this.catalog.containerDirectory(id);
+    const [upper, work, merged] = ['upper', 'work', 'merged'].map((part) => join(directory, part));
+    optionsOf({ lower: this.paths(layers), upper, work, options });
+    return this.locks.hold(id, async () => {
+      fs.mkdirSync(directory, { recursive: true, mode: 0o700 });
+      try {
+        // What the container's root directory is like, the image says.
+        for (const path of [upper, work, merged]) fs.mkdirSync(path, 0o755);
+        this.likeTheImage(upper, layers);
+        await pauseAt('create:directories');
+        const container = this.catalog.containers.create({ id, image, name, upper, work, options });
+        await pauseAt('create:row');
+        this.tell('container.create', container);
+        return container;
+      } catch (error) {
+        if (!this.catalog.containers.all().some((one) => one.id === id)) await removeTree(directory);
+        throw error;
+      }
+    });
+  }
+
+  start(ref: string): Promise<Container> {
+    return this.change(ref, async (container) => {
+      if (container.state === 'running') return container;
+      this.catalog.containers.checkTransition(container, 'running');
+      const { id, upper, work, options } = container;
+      const mountpoint = this.mountpoint(id);
+      const { layers } = this.catalog.images.get(container.image);
+      const row = this.catalog.mounts.add({ mountpoint, lower: this.paths(layers), upper, work, options, container: id });
+      await this.keeper.mount(row, () => this.catalog.containers.running(id, mountpoint));
+      await pauseAt('start:row');
+      const started = this.catalog.containers.get(id);
+      this.tell('container.start', started);
+      return started;
+    });
+  }
+
+  stop(ref: string, lazy: boolean): Promise<Container> {
+    return this.change(ref, (container) => this.stopNow(container, lazy));
+  }
+
+  private async stopNow(container: Container, lazy: boolean): Promise<Container> {
+    const { id, state } = container;
+    if (state === 'created' || state === 'stopped') return container;
+    const row = this.catalog.mounts.ofContainer(id);
+    if (row === undefined) this.catalog.containers.stopped(id);
+    else await this.keeper.unmount(row.id, lazy, () => this.catalog.containers.stopped(id));
+    await pauseAt('stop:row');
+    const stopped = this.catalog.containers.get(id);
+    this.tell('container.stop', stopped);
+    return stopped;
+  }
+
+  /** `force` stops it first, whoever uses it. What it wrote is gone when this resolves. */
+  remove(ref: string, force: boolean): Promise<void> {
+    return this.change(ref, async (container) => {
+      const { id } = container;
+      if (force && container.state === 'running') await this.stopForcibly(container);
+      const directory = this.catalog.containerDirectory(id);
+      this.refuseUsed(directory);
+      await pauseAt('rm:stopped');
+      this.catalog.containers.remove(id);
+      await pauseAt('rm:row');
+      await removeTree(directory);
+      await pauseAt('rm:directories');
+      this.tell('container.rm', container);
+    });
+  }
+
+  private async stopForcibly(container: Container): Promise<void> {
+    try {
+      await this.stopNow(container, false);
+    } catch (error) {
+      if (!(error instanceof MountBusy)) throw error;
+      await this.stopNow(container, true);
+    }
+  }
+
+  /** Somebody mounted something in the container's directories: deleting would reach into it. */
+  private refuseUsed(directory: string): void {
+    const mounts = mountTable().filter(({ point }) => isWithin(point, bytes(directory)));
+    if (mounts.length === 0) return;
+    const points = mounts.map(({ point }) => shown(point));
+    throw new MountBusy(
+      `${points.join(', ')} ${points.length > 1 ? 'are' : 'is'} mounted in the container's directory: unmount that first`,
+      [],
+      points,
+    );
+  }
+
+  async changes(ref: string): Promise<Change[]> {
+    const { upper, image } = this.catalog.containers.get(ref);
+    const layers = this.paths(this.catalog.images.get(image).layers).map(bytes);
+    const found = await this.keeper.supervisor.blocking.call('diff', { upper: bytes(upper), layers });
+    return found.map(({ kind, path }) => {
+      const text = shown(path);
+      return { kind, path: text, ...(bytes(text) !== path && { pathBase64: Buffer.from(path, 'latin1').toString('base64') }) };
+    });
+  }
+
+  async withSize(container: Container): Promise<Container> {
+    try {
+      return { ...container, size: await this.keeper.supervisor.blocking.call('size', { upper: bytes(container.upper) }) };
+    } catch (error) {
+      if (fs.existsSync(container.upper)) throw error;
+      return container; // it was removed meanwhile
+    }
+  }
+
+  mountpoint(id: string): string {
+    return join(this.catalog.containerDirectory(id), 'merged');
+  }
+
+  private change<T>(ref: string, work: (container: Container) => Promise<T>): Promise<T> {
+    const { id } = this.catalog.containers.get(ref);
+    return this.locks.hold(id, () => work(this.catalog.containers.get(id)));
+  }
+
+  private paths(layers: readonly string[]): string[] {
+    return layers.map((layer) => this.catalog.layers.get(layer).path);
+  }
+
+  /** Owner, mode and times of the root directory are the topmost layer's. */
+  private likeTheImage(upper: string, layers: readonly string[]): void {
+    const path = this.paths(layers.slice(0, 1))[0];
+    let root: fs.Stats;
+    try {
+      root = fs.statSync(path);
+    } catch (error) {
+      throw new CatalogError(
+        'conflict',
+        `the layer ${path} of the image cannot be reached (${(error as Error).message}): put it back in its place`,
+      );
+    }
+    fs.chownSync(upper, root.uid, root.gid);
+    fs.chmodSync(upper, root.mode & 0o7777);
+    fs.utimesSync(upper, root.atimeMs / 1000, root.mtimeMs / 1000);
+  }
+
+  private tell(type: 'container.create' | 'container.start' | 'container.stop' | 'container.rm', { id, name }: Container): void {
+    this.events.emit({ type, id, name });
+  }
+}
+
+/** rm(1) takes trees of any depth, from outside, and does not cross into another file system. */
+export async function removeTree(directory: string): Promise<void> {
+  const child = spawn('rm', ['-rf', '--one-file-system', '--', directory], { stdio: ['ignore', 'ignore', 'pipe'], cwd: '/' });
+  let stderr = '';
+  child.stderr.setEncoding('utf8').on('data', (text: string) => (stderr = (stderr + text).slice(0, 2000)));
+  const status = await new Promise((resolve, reject) => {
+    child.on('error', reject);
+    child.on('close', resolve);
+  });
+  if (status !== 0) throw new Error(`cannot delete all of ${directory}: ${stderr.trim().split('\n')[0]}`);
+}

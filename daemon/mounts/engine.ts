@@ -1,0 +1,278 @@
+/** An engine of the daemon's: started by us, or by the plyd before us and adopted. */
+import fs from 'node:fs';
+import net from 'node:net';
+import { join } from 'node:path';
+import type { Writable } from 'node:stream';
+import { native } from '../../native-bindings/index';
+import type { ListedMount } from '../engine/control';
+import { EngineChannel, EngineError, EngineGone } from './engine-channel';
+import { EngineProcess } from './engine-process';
+
+/** A little less than the engine's own limit. */
+const MOST_MOUNTS = 250;
+const ADOPT_MS = 5000;
+
+export interface EngineSettings {
+  /** where each engine's rendezvous is, and what is known of it */
+  directory: string;
+  workers?: number;
+  logLevel: string;
+  /** descriptor that it logs to, or what gets its lines */
+  log: number | Writable;
+  label: string;
+}
+
+export interface EngineEvents {
+  onMountEnded: (engine: Engine, mount: number) => void;
+  /** `how` it ended; told once */
+  onEnd: (engine: Engine, how: string) => void;
+}
+
+/** What a plyd that comes later needs to know; `start` tells a process from a later one with the same pid. */
+interface EngineRecord {
+  pid: number;
+  start: string;
+  level: number;
+}
+
+export class Engine {
+  /** mounts that it serves, or is about to */
+  load = 0;
+  /** it takes no further mount */
+  closing = false;
+  ended = false;
+  workers = 0;
+  startedAt = new Date();
+  private stopTimer: NodeJS.Timeout | undefined;
+
+  private constructor(
+    readonly pid: number,
+    readonly level: number,
+    readonly restarts: number,
+    readonly channel: EngineChannel,
+    private readonly start: string,
+    private readonly file: string,
+    /** of an engine that is our child */
+    readonly exit: Promise<number | string> | undefined,
+  ) {}
+
+  get hasRoom(): boolean {
+    return !this.closing && !this.ended && this.load < MOST_MOUNTS;
+  }
+
+  /** Starts one. It answers when it is ready; if it dies before, whoever asked it something is told. */
+  static spawn(settings: EngineSettings, level: number, restarts: number, events: EngineEvents): Engine {
+    const name = `${level}-${process.pid}-${Date.now().toString(36)}${Math.floor(Math.random() * 1e6).toString(36)}`;
+    const file = join(settings.directory, name);
+    const { workers, logLevel, log, label } = settings;
+    let engine: Engine | undefined;
+    const child = new EngineProcess(
+      { foreground: false, rendezvous: `${file}.sock`, logLevel, log, label, ...(workers !== undefined && { workers }) },
+      {
+        onMountEnded: (mount) => events.onMountEnded(engine!, mount),
+        onEnd: () => void engine?.tellEnd(events),
+      },
+    );
+    if (child.pid === undefined) {
+      child.channel.close();
+      throw new EngineError('cannot start an engine process: is there memory, and are there processes to be had?');
+    }
+    const start = startOf(child.pid) ?? '';
+    engine = new Engine(child.pid, level, restarts, child.channel, start, file, child.ended);
+    void child.ended.then(() => engine.tellEnd(events));
+    fs.writeFileSync(`${file}.json`, JSON.stringify({ pid: child.pid, start, level } satisfies EngineRecord), { mode: 0o600 });
+    return engine;
+  }
+
+  /**
+   * Engines that a plyd before us left: those that answer are ours from now on, the others are killed. Resolves when there is no other one left.
+   */
+  static async adoptAll(directory: string, events: EngineEvents): Promise<{ adopted: Engine[]; killed: number[] }> {
+    const adopted: Engine[] = [];
+    const killed: number[] = [];
+    const known = new Set<string>();
+    for (const name of fs.readdirSync(directory)) {
+      if (!name.endsWith('.json')) continue;
+      const file = join(directory, name.slice(0, -'.json'.length));
+      const record = readRecord(`${file}.json`);
+      if (record !== undefined && startOf(record.pid) === record.start) {
+        const engine = await Engine.adopt(file, record, events);
+        if (engine !== undefined) {
+          adopted.push(engine);
+          known.add(`${file}.json`).add(`${file}.sock`);
+          continue;
+        }
+        await killAndWait(record);
+        killed.push(record.pid);
+      }
+    }
+    for (const name of fs.readdirSync(directory)) {
+      if (!known.has(join(directory, name))) fs.rmSync(join(directory, name), { force: true });
+    }
+    return { adopted, killed };
+  }
+
+  private static async adopt(file: string, record: EngineRecord, events: EngineEvents): Promise<Engine | undefined> {
+    let engine: Engine | undefined;
+    let channel: EngineChannel | undefined;
+    try {
+      channel = new EngineChannel(await meet(`${file}.sock`), {
+        onMountEnded: (mount) => events.onMountEnded(engine!, mount),
+        onEnd: () => {
+          channel?.fail(new EngineGone('the engine has ended'));
+          void engine?.tellEnd(events);
+        },
+      });
+      engine = new Engine(record.pid, record.level, 0, channel, record.start, file, undefined);
+      await engine.greet();
+      return engine;
+    } catch {
+      if (engine !== undefined) engine.ended = true; // who is told of no beginning is told of no end
+      channel?.close();
+      return undefined;
+    }
+  }
+
+  async greet(): Promise<void> {
+    const { hello } = await inTime(this.channel.ask({ type: 'hello' }), ADOPT_MS);
+    if (hello === undefined || hello.pid !== this.pid) throw new EngineError('another process answered');
+    this.workers = hello.workers;
+    this.startedAt = new Date(hello.startedAt);
+  }
+
+  async list(): Promise<ListedMount[]> {
+    const all: ListedMount[] = [];
+    for (;;) {
+      const { mounts = [], more = false } = await inTime(this.channel.ask({ type: 'list', after: all.at(-1)?.mount ?? -1 }), ADOPT_MS);
+      all.push(...mounts);
+      if (!more || mounts.length === 0) return all;
+    }
+  }
+
+  /** Duplicates of a mount's device descriptors, ours to close. */
+  async devices(mount: number): Promise<number[]> {
+    return (await this.channel.ask({ type: 'devices', mount })).descriptors;
+  }
+
+  /** Has it unmount all and end; kills it when it does not. Resolves when it is gone. */
+  async stop(graceMs: number): Promise<void> {
+    this.closing = true;
+    this.cancelStop();
+    await this.channel.ask({ type: 'stop' }).catch(() => undefined); // gone already
+    if (!(await this.isGone(graceMs))) await killAndWait({ pid: this.pid, start: this.start });
+    this.removeFiles();
+  }
+
+  /** Stops it when nothing has come after a while. */
+  stopSoon(ms: number): void {
+    this.cancelStop();
+    this.stopTimer = setTimeout(() => {
+      if (this.load === 0) void this.stop(5000);
+    }, ms);
+    this.stopTimer.unref();
+  }
+
+  cancelStop(): void {
+    clearTimeout(this.stopTimer);
+  }
+
+  /** It goes on serving what it serves, and takes a new daemon at its rendezvous. */
+  leave(): void {
+    this.ended = true; // for us
+    this.cancelStop();
+    this.channel.close();
+  }
+
+  private removeFiles(): void {
+    for (const ending of ['.json', '.sock']) fs.rmSync(`${this.file}${ending}`, { force: true });
+  }
+
+  private async isGone(ms: number): Promise<boolean> {
+    for (const end = Date.now() + ms; Date.now() < end; await sleep(10)) if (startOf(this.pid) !== this.start) return true;
+    return false;
+  }
+
+  private async tellEnd(events: EngineEvents): Promise<void> {
+    if (this.ended) return;
+    this.ended = true;
+    this.cancelStop();
+    this.channel.fail(new EngineGone('the engine has ended'));
+    this.channel.close();
+    this.removeFiles();
+    const how = this.exit === undefined ? undefined : await inTime(this.exit, 1000).catch(() => undefined);
+    events.onEnd(this, how === undefined ? 'it is gone' : typeof how === 'number' ? `status ${how}` : how);
+  }
+}
+
+function readRecord(file: string): EngineRecord | undefined {
+  try {
+    return JSON.parse(fs.readFileSync(file, 'utf8')) as EngineRecord;
+  } catch {
+    return undefined; // half written, when plyd was killed: then it served nothing yet, and ends by itself
+  }
+}
+
+/** When a process was started, in clock ticks since the boot; undefined: there is none, or only its remains. */
+function startOf(pid: number): string | undefined {
+  try {
+    const fields = fs
+      .readFileSync(`/proc/${pid}/stat`, 'latin1')
+      .replace(/^.*\) /s, '')
+      .split(' ');
+    return fields[0] === 'Z' || fields[0] === 'X' ? undefined : fields[19];
+  } catch {
+    return undefined;
+  }
+}
+
+async function killAndWait({ pid, start }: { pid: number; start: string }): Promise<void> {
+  for (let i = 0; i < 500 && startOf(pid) === start; i++) {
+    process.kill(pid, 'SIGKILL');
+    await sleep(10);
+  }
+}
+
+/** Hands an engine a new control channel; returns our end of it. */
+async function meet(path: string): Promise<number> {
+  // The address of a Unix socket has 107 bytes: the directory is named by a descriptor.
+  const directory = fs.openSync(join(path, '..'), 'r');
+  const socket = net.connect(`/proc/self/fd/${directory}/${path.slice(path.lastIndexOf('/') + 1)}`);
+  try {
+    await inTime(
+      new Promise<void>((resolve, reject) => {
+        socket.once('connect', resolve);
+        socket.once('error', reject);
+      }),
+      ADOPT_MS,
+    );
+    const { fd } = (socket as unknown as { _handle: { fd: number } })._handle;
+    const pair = new Int32Array(2);
+    const failed = native.socketpair(pair);
+    if (failed < 0) throw new EngineError(`socketpair: errno ${-failed}`);
+    const sent = native.sendMessage(fd, Buffer.from('{}'), [pair[1]]);
+    native.close(pair[1]);
+    if (sent >= 0) return pair[0];
+    native.close(pair[0]);
+    throw new EngineError(`cannot send to the engine (errno ${-sent})`);
+  } finally {
+    socket.destroy();
+    fs.closeSync(directory);
+  }
+}
+
+export function sleep(ms: number): Promise<void> {
+  return new Promise((resolve) => setTimeout(resolve, ms));
+}
+
+/** Rejects when the time is over. */
+export async function inTime<T>(promise: Promise<T>, ms: number): Promise<T> {
+  let timer: NodeJS.Timeout | undefined;
+  const late = new Promise<never>(
+    (_, reject) => (timer = setTimeout(() => reject(new EngineError(`no answer within ${ms / 1000} s`)), ms)),
+  );
+  try {
+    return await Promise.race([promise, late]);
+  } finally {
+    clearTimeout(timer);
+  }
+}

@@ -1,0 +1,96 @@
+/**
+ * Mounts with a memory: every mount has a row in the catalog, written before mount(2) and removed after umount(2), so that a plyd that comes after a
+ * crash knows what there should be, and what was only begun.
+ */
+import { apiMount, type Catalog, type MountRow } from '../store';
+import type { Mount, MountRequest } from '../api/types';
+import { type MountOptions, OptionError, parseOptions, shown } from './options';
+import { pauseAt } from './pause';
+import type { Served, Supervisor } from './supervisor';
+
+/** What a row says, as options. Rows hold text, options byte strings. */
+export type Layout = Pick<MountRow, 'lower' | 'upper' | 'work' | 'options'>;
+
+export function bytes(text: string): string {
+  return Buffer.from(text).toString('latin1');
+}
+
+/** For a value of lowerdir, upperdir or workdir. */
+function escaped(path: string): string {
+  return bytes(path).replace(/[\\,:"]/g, '\\$&');
+}
+
+/** Throws OptionError. */
+export function optionsOf({ lower, upper, work, options }: Layout): MountOptions {
+  const places = [`lowerdir=${lower.map(escaped).join(':')}`];
+  if (upper !== null) places.push(`upperdir=${escaped(upper)}`, `workdir=${escaped(work ?? '')}`);
+  const alone = parseOptions(places.join(','));
+  const parsed = parseOptions([...places, bytes(options)].join(','));
+  const same = parsed.upper === alone.upper && parsed.work === alone.work && parsed.lower.join('\0') === alone.lower.join('\0');
+  if (!same) throw new OptionError('the further options name lowerdir, upperdir or workdir: leave these to their own fields');
+  return parsed;
+}
+
+export class Keeper {
+  constructor(
+    private readonly catalog: Catalog,
+    readonly supervisor: Supervisor,
+  ) {}
+
+  /** Mounts what the row says. `settled` writes what else belongs to the success in the same transaction. When it rejects, row and mount are gone. */
+  async mount(row: MountRow, settled: (served: Served) => void): Promise<Served> {
+    try {
+      await pauseAt('mount:row');
+      const served = await this.supervisor.mount({ id: row.id, options: optionsOf(row), mountpoint: bytes(row.mountpoint) });
+      await pauseAt('mount:mounted');
+      this.catalog.transaction(() => {
+        this.catalog.mounts.update(row.id, { phase: 'mounted', device: served.dev, engine: served.engine.pid });
+        settled(served);
+      });
+      return served;
+    } catch (error) {
+      if (this.supervisor.get(row.id)?.state === 'served') await this.supervisor.unmount(row.id, true);
+      this.catalog.mounts.remove(row.id);
+      throw error;
+    }
+  }
+
+  /** `settled` as above. Rejects with MountBusy, and then all is as it was. */
+  async unmount(id: string, lazy: boolean, settled: () => void): Promise<void> {
+    const before = this.catalog.mounts.get(id);
+    this.catalog.mounts.update(id, { phase: 'unmounting' });
+    await pauseAt('unmount:row');
+    try {
+      await this.supervisor.unmount(id, lazy);
+    } catch (error) {
+      this.catalog.mounts.update(id, { phase: before.phase });
+      throw error;
+    }
+    await pauseAt('unmount:unmounted');
+    this.catalog.transaction(() => {
+      this.catalog.mounts.remove(id);
+      settled();
+    });
+  }
+
+  // ---- mounts that belong to no container --------------------------------------------------------------------------------------------------------
+
+  async add(request: MountRequest): Promise<Mount> {
+    const { lower, upper = null, work = null, options = '' } = request;
+    if ((upper === null) !== (work === null))
+      throw new OptionError('upper and work belong together: name both, or neither for a read-only mount');
+    const layout = { lower, upper, work, options };
+    optionsOf(layout);
+    for (const path of [request.mountpoint, ...lower, upper, work]) {
+      if (path !== null && !path.startsWith('/')) throw new OptionError(`${path} is not absolute: give whole paths, from /`);
+    }
+    const mountpoint = shown(await this.supervisor.blocking.call('resolvePoint', bytes(request.mountpoint)));
+    const row = this.catalog.mounts.add({ mountpoint, ...layout });
+    await this.mount(row, () => undefined);
+    return apiMount(this.catalog.mounts.get(row.id));
+  }
+
+  all(): Mount[] {
+    return this.catalog.mounts.all().map(apiMount);
+  }
+}
