@@ -53,7 +53,7 @@ export function openDatabase(file: string, kind: Kind): Connection {
 
 /** Opens a finished file for reading. It must be of the newest version: indexes are made again, not migrated. */
 export function openReadOnly(file: string, kind: Kind): Connection {
-  checkHeader(file, kind);
+  if (!checkHeader(file, kind)) throw new StoreError(`${file} is missing: ${kind.remedy}`);
   return opening(
     file,
     kind,
@@ -80,8 +80,8 @@ function opening(file: string, kind: Kind, open: () => Connection, prepare: (db:
   }
 }
 
-/** SQLite takes a short file for an empty database and writes over it: look before it does. */
-function checkHeader(file: string, kind: Kind): void {
+/** False: there is no such file. SQLite takes a short file for an empty database and writes over it: look before it does. */
+function checkHeader(file: string, kind: Kind): boolean {
   const head = Buffer.alloc(16);
   let length: number;
   try {
@@ -92,11 +92,12 @@ function checkHeader(file: string, kind: Kind): void {
       closeSync(fd);
     }
   } catch (error) {
-    if ((error as NodeJS.ErrnoException).code === 'ENOENT') return;
+    if ((error as NodeJS.ErrnoException).code === 'ENOENT') return false;
     throw new StoreError(`cannot read ${file} (${(error as Error).message}): ${kind.remedy}`, { cause: error });
   }
   if (length > 0 && head.toString('latin1', 0, length) !== MAGIC)
     throw new StoreError(`${file} is not ${kind.name}, nor any SQLite database: ${kind.remedy}`);
+  return true;
 }
 
 function checkOwner(db: Connection, file: string, kind: Kind): void {
@@ -118,7 +119,7 @@ function checkOwner(db: Connection, file: string, kind: Kind): void {
 /** Damage is found at the start, not in the middle of a stop. The catalog is small: this takes milliseconds. */
 function checkContents(db: Connection, file: string, kind: Kind): void {
   const found = db.prepare<[], string>('PRAGMA quick_check(1)').pluck().get();
-  if (found !== 'ok') throw new StoreError(`${file} is damaged (${String(found)}): ${kind.remedy}`);
+  if (found !== 'ok') throw new StoreError(`${file} is damaged (${String(found).replace(/^\*\*\*.*\*\*\*\s*/, '')}): ${kind.remedy}`);
 }
 
 /** The error that a person can act on, of whatever SQLite threw; others come back as they are. */

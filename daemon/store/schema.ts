@@ -116,7 +116,7 @@ export const CATALOG: Kind = {
   name: "plyfs's catalog",
   applicationId: 0x706c7943, // "plyC"
   remedy:
-    'put a backup of it in its place, or move it away and start plyd again, which then begins with an empty catalog (layers and uppers stay on disk)',
+    'put a backup of it in its place; without one, move the whole directory away (the containers’ uppers are in it) and start plyd again, which begins with an empty one',
   migrations: [
     (db) => db.exec(first),
     (db) => {
