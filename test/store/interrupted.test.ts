@@ -138,7 +138,7 @@ t.test('a directory that may not be read', async (t) => {
   fs.mkdirSync(join(tree, 'secret'), { mode: 0 });
   // Without tap's own preload, which writes into our directory.
   const nobody = process.getuid?.() === 0 ? { uid: 65534, gid: 65534 } : {};
-  const child = spawn(process.execPath, [join(__dirname, 'index-child.js'), root, tree], {
+  const child = spawn('/usr/bin/env', ['-i', process.execPath, join(__dirname, 'index-child.js'), root, tree], {
     ...nobody,
     stdio: ['ignore', 'pipe', 'inherit'],
   });
