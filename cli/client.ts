@@ -4,10 +4,24 @@
  */
 import fs from 'node:fs';
 import http from 'node:http';
+import path from 'node:path';
 import type { ApiError } from '../daemon/api/types';
 import { PlyError } from './errors';
 
-export const DEFAULT_SOCKET = '/run/ply/ply.sock';
+const SYSTEM_SOCKET = '/run/ply/ply.sock';
+
+/** Where plyd listens unless told otherwise: a user's own plyd if there is one, else the machine's. */
+export function usualSocket(): string {
+  const directory = process.env['XDG_RUNTIME_DIR'];
+  if (isRoot() || !directory) return SYSTEM_SOCKET;
+  const own = path.join(directory, 'ply', 'ply.sock');
+  return fs.existsSync(own) ? own : SYSTEM_SOCKET;
+}
+
+/** Root of the machine, not of a user namespace of somebody's. */
+function isRoot(): boolean {
+  return process.geteuid?.() === 0 && /^\s*0\s+0\s/.test(fs.readFileSync('/proc/self/uid_map', 'latin1'));
+}
 
 /** For what the daemon answers from its catalog. What mounts, indexes or walks a tree takes as long as it takes. */
 const QUICK_MS = 30_000;

@@ -1,7 +1,7 @@
 /** From the command line to a verb's Arguments, and the help: yargs does both. */
 import { createRequire } from 'node:module';
 import type { Argv, Options } from 'yargs';
-import { DEFAULT_SOCKET } from './client';
+import { usualSocket } from './client';
 import { nearest, UsageError } from './errors';
 import { Arguments, type Verb } from './verb';
 import { find, GROUPS, names, VERBS } from './verbs/list';
@@ -11,7 +11,7 @@ import { yargs } from './yargs';
 const load = createRequire(__filename);
 
 const EVERYWHERE: Readonly<Record<string, Options>> = {
-  socket: { type: 'string', requiresArg: true, describe: `plyd's socket (PLY_SOCKET, or ${DEFAULT_SOCKET})` },
+  socket: { type: 'string', requiresArg: true, describe: "plyd's socket (PLY_SOCKET; /run/ply/ply.sock or $XDG_RUNTIME_DIR/ply/ply.sock)" },
   json: { type: 'boolean', describe: "the API's objects as JSON; errors too" },
 };
 
@@ -125,12 +125,12 @@ function parse(verb: Verb, name: string, given: readonly string[]): Request {
   if (parsed['help'] === true) return { action: 'help', text: helpOf(verb) };
   const words = (parsed['_'] as (string | number)[]).map(String);
   const { min, max, names } = verb.words;
-  if (words.length < min) throw withHint(new UsageError(`ply ${name} needs ${names}`), name);
+  if (words.length < min) throw withHint(new UsageError(`${name} needs ${names}`), name);
   if (words.length > max) throw withHint(new UsageError(`too many words: ${words.slice(max).join(' ')}`), name);
   if (words.includes('')) throw withHint(new UsageError('an empty word names nothing'), name);
   const args = new Arguments(words, parsed);
   const socket = args.text('socket') ?? process.env['PLY_SOCKET'];
-  return { action: 'run', verb, args, socket: socket || DEFAULT_SOCKET };
+  return { action: 'run', verb, args, socket: socket || usualSocket() };
 }
 
 const withHint = (error: UsageError, name: string): UsageError => new UsageError(`${error.message}\nTry \`ply ${name} --help\``);

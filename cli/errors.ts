@@ -30,6 +30,7 @@ export function explained(failure: Failure): string {
   for (const { pid, command } of processes) {
     if (!mentions(failure.message, String(pid))) lines.push(`In use by process ${pid} (${command})`);
   }
+  if (failure.code === 'busy' && !failure.message.includes('--lazy')) lines.push('--lazy detaches it all the same');
   return lines.join('\n');
 }
 

@@ -7,6 +7,9 @@ import { nearest, PlyError } from './errors';
 
 const SHORTEST_ID = 4;
 
+/** Relative paths begin here, wherever we go. */
+const HERE = process.cwd();
+
 export async function findMount(daemon: Client, word: string): Promise<Mount> {
   const { mounts } = await daemon.get<{ mounts: Mount[] }>('/mounts');
   const found = byPoint(mounts, word) ?? byId(mounts, word);
@@ -15,18 +18,18 @@ export async function findMount(daemon: Client, word: string): Promise<Mount> {
   throw new PlyError({
     code: 'not-found',
     message: `there is no mount ${word} of plyd: \`ply mounts\` lists them`,
-    near: nearest(path.resolve(word), points),
+    near: nearest(path.resolve(HERE, word), points),
   });
 }
 
 function byPoint(mounts: readonly Mount[], word: string): Mount | undefined {
   const at = (point: string | undefined): Mount | undefined => mounts.findLast(({ mountpoint }) => mountpoint === point);
-  return at(path.resolve(word)) ?? at(resolved(word));
+  return at(path.resolve(HERE, word)) ?? at(resolved(word));
 }
 
 /** Links in the path are followed, but the mount point itself is not looked at: a file system that hangs must not hang us. */
 function resolved(word: string): string | undefined {
-  const whole = path.resolve(word);
+  const whole = path.resolve(HERE, word);
   try {
     return path.join(fs.realpathSync(path.dirname(whole)), path.basename(whole));
   } catch {

@@ -13,7 +13,7 @@ export function painter(colours: boolean): Paint {
 export function size(bytes: number): string {
   const units = ['B', 'kB', 'MB', 'GB', 'TB', 'PB'];
   let at = 0;
-  while (bytes >= 1000 && at < units.length - 1) {
+  while (bytes >= 999.5 && (at > 0 || bytes >= 1000) && at < units.length - 1) {
     bytes /= 1000;
     at++;
   }

@@ -20,29 +20,23 @@ export const verb: Verb = {
   async run(args, daemon, output) {
     await output.each(
       args.words,
-      (word) =>
-        output
-          .patiently(`reading ${word}`, daemon.post<LayerVerification>(route`/layers/${word}/verify`))
-          .then((found) => judged(found, word)),
+      async (word) => {
+        const found = await output.patiently(`reading ${word}`, daemon.post<LayerVerification>(route`/layers/${word}/verify`));
+        if (!found.ok) output.status = 1;
+        return found;
+      },
       (found, word) => {
         if (found.ok) output.line(`${word}: ${output.paint('green', 'as it was')}`);
-        else for (const { kind, path } of deviations(found)) output.line(`${kind} ${printable(path)}`);
+        for (const { kind, path } of deviations(found)) output.line(`${kind} ${printable(path)}`);
+        if (!found.ok) output.fail(changed(word, found));
       },
     );
-
-    function judged(found: LayerVerification, word: string): LayerVerification {
-      if (found.ok) return found;
-      const some = (paths: string[]): string => (paths.length >= MOST ? `${MOST} or more` : String(paths.length));
-      const message = `layer ${word} has changed: ${some(found.changed)} changed, ${some(found.added)} added, ${some(found.removed)} removed`;
-      if (output.json) output.status = 1;
-      else
-        output.fail(
-          new PlyError({
-            code: 'changed',
-            message: `${message}. Put that back, or add the directory again: its containers may see either`,
-          }),
-        );
-      return found;
-    }
   },
 };
+
+function changed(word: string, found: LayerVerification): PlyError {
+  const some = (paths: string[]): string => (paths.length >= MOST ? `${MOST} or more` : String(paths.length));
+  const numbers = `${some(found.changed)} changed, ${some(found.added)} added, ${some(found.removed)} removed`;
+  const advice = 'put that back, or add the directory again: its containers may see the old or the new';
+  return new PlyError({ code: 'changed', message: `layer ${word} has changed: ${numbers}: ${advice}` });
+}

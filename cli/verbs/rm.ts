@@ -11,6 +11,7 @@ export const verb: Verb = {
     ['rm -f $(ply ps -aq)', 'all of them'],
   ],
   async run(args, daemon, output) {
+    process.chdir('/'); // or we might be what keeps it busy
     await output.each(
       args.words,
       async (word) => {

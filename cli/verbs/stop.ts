@@ -12,6 +12,7 @@ export const verb: Verb = {
     ['stop --lazy web1', 'though processes are in it'],
   ],
   async run(args, daemon, output) {
+    process.chdir('/'); // or we might be what keeps it busy
     await output.each(
       args.words,
       (word) => daemon.post<Container>(query(route`/containers/${word}/stop`, { lazy: args.flag('lazy') })),

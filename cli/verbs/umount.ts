@@ -12,6 +12,7 @@ export const verb: Verb = {
     ['umount --lazy 3f2a91c04d1e', 'by its id, though it is in use'],
   ],
   async run(args, daemon, output) {
+    process.chdir('/'); // or we might be what keeps it busy
     await output.each(
       args.words,
       async (word) => {
