@@ -5,7 +5,7 @@
  * Every method is a transaction: it holds as a whole or throws (CatalogError for what the request got wrong, StoreError for a file that cannot
  * be read or written) and changes nothing. transaction() makes one of several.
  */
-import { mkdirSync } from 'node:fs';
+import { mkdirSync, statSync } from 'node:fs';
 import { join } from 'node:path';
 import type { Info } from '../api/types';
 import { Containers } from './containers';
@@ -27,6 +27,10 @@ export class Catalog {
     /** /var/lib/ply or what stands for it: absolute */
     readonly root: string,
     private readonly db: Connection,
+    /**
+     * There was no catalog before. What lies in containers/ then belongs to one that was lost: whoever sweeps directories without a row must leave it.
+     */
+    readonly isNew: boolean,
   ) {
     this.layers = guarded(new Layers(db), root);
     this.images = guarded(new Images(db, this.layers), root);
@@ -41,7 +45,8 @@ export class Catalog {
     } catch (error) {
       throw new StoreError(`cannot make ${root} (${(error as Error).message}): choose another --root`, { cause: error });
     }
-    return new Catalog(root, openDatabase(file(root), CATALOG));
+    const isNew = (statSync(file(root), { throwIfNoEntry: false })?.size ?? 0) === 0;
+    return new Catalog(root, openDatabase(file(root), CATALOG), isNew);
   }
 
   /** Runs `change` as one transaction: what it did holds together, or not at all if it throws. It must not wait for anything. */

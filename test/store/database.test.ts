@@ -50,7 +50,10 @@ function damage(file: string, at: number): void {
 t.test('an empty file is a new catalog; a root that cannot be made is told', async (t) => {
   const root = temporary(t);
   writeFileSync(join(root, 'ply.db'), '');
-  t.same(openCatalog(t, root).layers.all(), []);
+  const empty = openCatalog(t, root);
+  t.same(empty.layers.all(), []);
+  t.equal(empty.isNew, true);
+  t.equal(openCatalog(t, root).isNew, false, 'the next one finds it');
   const deeper = openCatalog(t, join(root, 'a/b'));
   t.equal(statSync(deeper.root).mode & 0o777, 0o700);
   t.match(await failure(() => Catalog.open(join(root, 'ply.db/x'))), /cannot make .*--root/);
