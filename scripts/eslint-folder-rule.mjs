@@ -40,7 +40,15 @@ export const rows = [
 
   {
     from: 'daemon/mounts',
-    may: ['native-bindings', 'daemon/store', 'daemon/engine/control (types)', 'daemon/errno', 'daemon/log', 'daemon/config'],
+    may: [
+      'native-bindings',
+      'daemon/store',
+      'daemon/api/types (types)',
+      'daemon/engine/control (types)',
+      'daemon/errno',
+      'daemon/log',
+      'daemon/config',
+    ],
   },
   { from: 'daemon/store', may: ['daemon/api/types (types)', 'daemon/errno'], packages: ['better-sqlite3'] },
   // Layers hold names that are not UTF-8, paths longer than PATH_MAX, and xattrs: Node reaches none of these.

@@ -148,7 +148,7 @@ function leftovers(): Set<string> {
 function addProcess(pid: string, found: Set<string>): void {
   try {
     const command = fs.readFileSync(`/proc/${pid}/cmdline`, 'utf8').replaceAll('\0', ' ').trim();
-    if (!/dist\/daemon|dist\/bin\/plyfs/.test(command)) return;
+    if (!/dist\/daemon|dist\/bin\/ply/.test(command)) return;
     const started = fs
       .readFileSync(`/proc/${pid}/stat`, 'utf8')
       .replace(/^.*\) /s, '')

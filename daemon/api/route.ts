@@ -55,7 +55,7 @@ export function route<
     answer: row.answer,
     status: row.answer === undefined ? 204 : (row.status ?? 200),
     isStream: false,
-    handle: row.handle as Route['handle'],
+    handle: row.handle,
   };
 }
 
@@ -65,5 +65,5 @@ export type Listen = (listener: (event: Event) => void) => () => void;
 export function stream<Q extends z.ZodObject>(
   row: Common & { query: Q; answer: z.ZodType; handle: (call: Call<z.infer<Q>, undefined>) => Listen },
 ): Route {
-  return { ...row, body: undefined, status: 200, isStream: true, handle: row.handle as Route['handle'] };
+  return { ...row, body: undefined, status: 200, isStream: true, handle: row.handle };
 }

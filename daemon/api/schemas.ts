@@ -19,12 +19,10 @@ const path = z
   .string()
   .min(1)
   .max(4095)
-  // eslint-disable-next-line no-control-regex -- no path holds it
   .regex(/^[^\0]*$/, 'a path holds no NUL character');
 const options = z
   .string()
   .max(65536)
-  // eslint-disable-next-line no-control-regex
   .regex(/^[^\0]*$/, 'options hold no NUL character');
 /** The store has the rules. */
 const given = z.string().max(1024);

@@ -7,7 +7,7 @@ import type { Socket } from 'node:net';
 import type { z } from 'zod';
 import type { Log } from '../log';
 import { HttpError, isUnexpected, told } from './errors';
-import type { Call, Listen, Method, Route } from './route';
+import type { Call, Listen, Route } from './route';
 import type { Event } from './types';
 
 const BODY_BYTES = 1024 * 1024;
@@ -136,7 +136,7 @@ export class ApiServer {
 
   private async read(route: Route, ref: string, request: http.IncomingMessage, signal: AbortSignal): Promise<Call<unknown, unknown>> {
     const query = readQuery(route, request.url ?? '');
-    const body = (route.method as Method) === 'POST' ? readBody(route, await receive(request)) : undefined;
+    const body = route.method === 'POST' ? readBody(route, await receive(request)) : undefined;
     return { ref, query, body, signal };
   }
 

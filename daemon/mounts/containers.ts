@@ -93,7 +93,7 @@ export class Containers {
       const { id } = container;
       if (force && container.state === 'running') await this.stopForcibly(container);
       const directory = this.catalog.containerDirectory(id);
-      this.refuseUsed(directory);
+      if (this.catalog.containers.get(id).state !== 'running') this.refuseUsed(directory);
       await pauseAt('rm:stopped');
       this.catalog.containers.remove(id);
       await pauseAt('rm:row');

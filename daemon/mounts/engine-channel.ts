@@ -51,7 +51,7 @@ export class EngineChannel {
       for (; descriptors.length - at > MESSAGE_DESCRIPTORS; at += MESSAGE_DESCRIPTORS) {
         this.send({ type: 'descriptors' }, descriptors.slice(at, at + MESSAGE_DESCRIPTORS));
       }
-      this.send({ ...request, id } as Asked, descriptors.slice(at));
+      this.send({ ...request, id }, descriptors.slice(at));
     } catch (error) {
       this.waiting.get(id)?.reject(error as Error);
       this.waiting.delete(id);

@@ -65,12 +65,11 @@ export class Engine {
     const name = `${level}-${process.pid}-${Date.now().toString(36)}${Math.floor(Math.random() * 1e6).toString(36)}`;
     const file = join(settings.directory, name);
     const { workers, logLevel, log, label } = settings;
-    let engine: Engine | undefined;
     const child = new EngineProcess(
       { foreground: false, rendezvous: `${file}.sock`, logLevel, log, label, ...(workers !== undefined && { workers }) },
       {
-        onMountEnded: (mount) => events.onMountEnded(engine!, mount),
-        onEnd: () => void engine?.tellEnd(events),
+        onMountEnded: (mount) => events.onMountEnded(engine, mount),
+        onEnd: () => void engine.tellEnd(events),
       },
     );
     if (child.pid === undefined) {
@@ -78,7 +77,7 @@ export class Engine {
       throw new EngineError('cannot start an engine process: is there memory, and are there processes to be had?');
     }
     const start = startOf(child.pid) ?? '';
-    engine = new Engine(child.pid, level, restarts, child.channel, start, file, child.ended);
+    const engine = new Engine(child.pid, level, restarts, child.channel, start, file, child.ended);
     void child.ended.then(() => engine.tellEnd(events));
     fs.writeFileSync(`${file}.json`, JSON.stringify({ pid: child.pid, start, level } satisfies EngineRecord), { mode: 0o600 });
     return engine;
@@ -267,9 +266,9 @@ export function sleep(ms: number): Promise<void> {
 /** Rejects when the time is over. */
 export async function inTime<T>(promise: Promise<T>, ms: number): Promise<T> {
   let timer: NodeJS.Timeout | undefined;
-  const late = new Promise<never>(
-    (_, reject) => (timer = setTimeout(() => reject(new EngineError(`no answer within ${ms / 1000} s`)), ms)),
-  );
+  const late = new Promise<never>((_, reject) => {
+    timer = setTimeout(reject, ms, new EngineError(`no answer within ${ms / 1000} s`));
+  });
   try {
     return await Promise.race([promise, late]);
   } finally {

@@ -6,7 +6,7 @@ import fs from 'node:fs';
 import { setTimeout as sleep } from 'node:timers/promises';
 
 const points = new Set((process.env['PLYD_PAUSE_AT'] ?? '').split(',').filter((point) => point !== ''));
-const PAUSE_MS = 2000;
+const PAUSE_MS = 1500;
 
 export async function pauseAt(point: string): Promise<void> {
   if (!points.has(point)) return;

@@ -1,0 +1,183 @@
+/** kill -9 of plyd and of engines at every step: afterwards catalog, mounts and directories agree, and all can still be used. */
+import fs from 'node:fs';
+import t, { type Test } from 'tap';
+import { kill, leftBehind, Plyd, sh, sleep, testWithPlyd, until } from './daemon.js';
+
+/** Where plyd may be caught, by what it is doing; daemon/mounts/pause.ts. `victim` is the container that it is done to. */
+const STEPS: Record<
+  string,
+  { before: (plyd: Plyd) => Promise<unknown>; request: [method: string, url: string, body?: object]; points: string[] }
+> = {
+  create: {
+    before: () => Promise.resolve(),
+    request: ['POST', '/v1/containers', { image: 'img', name: 'victim' }],
+    points: ['create:directories', 'create:row'],
+  },
+  start: {
+    before: (plyd) => plyd.create('img', 'victim'),
+    request: ['POST', '/v1/containers/victim/start'],
+    points: ['mount:row', 'mount:mounted', 'start:row'],
+  },
+  stop: {
+    before: (plyd) => plyd.create('img', 'victim').then(() => plyd.begin('victim')),
+    request: ['POST', '/v1/containers/victim/stop'],
+    points: ['unmount:row', 'unmount:unmounted', 'stop:row'],
+  },
+  rm: {
+    before: (plyd) => plyd.create('img', 'victim').then(() => plyd.begin('victim')),
+    request: ['DELETE', '/v1/containers/victim?force=true'],
+    points: ['unmount:row', 'unmount:unmounted', 'stop:row', 'rm:stopped', 'rm:row', 'rm:directories'],
+  },
+};
+
+/** Every container can be started, stopped and removed, and a new one too. */
+async function useAll(t: Test, plyd: Plyd): Promise<void> {
+  const names = (await plyd.containers()).map(({ name }) => name);
+  if (!names.includes('victim')) names.push((await plyd.create('img', 'victim')).name);
+  for (const name of names) {
+    const { mountpoint } = await plyd.begin(name);
+    t.equal((await sh('cat "$1/etc/motd"', mountpoint!)).stdout, 'base\n', `${name} can be used`);
+    await plyd.end(name);
+    await plyd.remove(name);
+  }
+  t.same(await plyd.disagreements(), []);
+}
+
+function paused(plyd: Plyd): string {
+  return fs.existsSync(plyd.pauses) ? fs.readFileSync(plyd.pauses, 'utf8') : '';
+}
+
+for (const [doing, { before, request, points }] of Object.entries(STEPS)) {
+  for (const point of points) {
+    testWithPlyd(`plyd is killed during ${doing}, at ${point}`, async (t, plyd) => {
+      await plyd.image();
+      await plyd.create('img', 'bystander');
+      const { mountpoint } = await plyd.begin('bystander');
+      await before(plyd);
+      await plyd.stop('SIGKILL');
+      await plyd.start([], { PLYD_PAUSE_AT: point });
+      const answer = plyd.request(...request).catch(() => undefined);
+      await until(point, () => paused(plyd).includes(point));
+      await plyd.stop('SIGKILL');
+      await answer;
+      t.equal((await sh('cat "$1/etc/motd"', mountpoint!)).stdout, 'base\n', 'without a plyd the others go on');
+      await plyd.start();
+      t.same(await plyd.disagreements(), []);
+      t.equal((await plyd.container('bystander')).state, 'running');
+      t.match(
+        plyd.lines().filter(({ msg }) => msg.startsWith('recovered')),
+        [{}],
+        'the log says so',
+      );
+      await useAll(t, plyd);
+    });
+
+    testWithPlyd(`an engine is killed during ${doing}, at ${point}`, async (t, plyd) => {
+      await plyd.image();
+      await plyd.create('img', 'bystander');
+      await plyd.begin('bystander');
+      await before(plyd);
+      await plyd.stop('SIGKILL');
+      await plyd.start([], { PLYD_PAUSE_AT: point });
+      const { engines } = await plyd.info();
+      t.equal(engines.length, 1);
+      const answer = plyd.request(...request);
+      await until(point, () => paused(plyd).includes(point));
+      kill(engines[0].pid);
+      t.ok((await answer).status < 400, 'it is done all the same');
+      await until('a new engine', async () => (await plyd.info()).engines.some(({ pid }) => pid !== engines[0].pid));
+      await until('agreement', async () => (await plyd.disagreements()).length === 0);
+      t.equal((await plyd.container('bystander')).state, 'running');
+      await useAll(t, plyd);
+    });
+  }
+}
+
+testWithPlyd('an engine that dies is started again, and its containers are mounted again', async (t, plyd) => {
+  await plyd.image();
+  const { events } = await plyd.listen();
+  for (const name of ['a', 'b', 'c']) {
+    await plyd.create('img', name);
+    await plyd.begin(name);
+  }
+  const point = (await plyd.container('a')).mountpoint!;
+  await sh('echo kept >"$1/kept"', point);
+  const [before] = (await plyd.info()).engines;
+  kill(before.pid);
+  await until('all are back', () => events.filter(({ type }) => type === 'recover').length === 3);
+  t.same(await plyd.disagreements(), []);
+  t.equal((await sh('cat "$1/kept"', point)).stdout, 'kept\n');
+  const [after] = (await plyd.info()).engines;
+  t.match(after, { mounts: 3, restarts: 1, level: 1 });
+  t.not(after.pid, before.pid);
+  t.match(
+    events.find(({ type }) => type === 'engine.exit'),
+    { id: String(before.pid), detail: 'SIGKILL' },
+  );
+});
+
+testWithPlyd('mounts on mounts come back when the engine below dies', async (t, plyd) => {
+  await plyd.image();
+  const at = (name: string): string => `${plyd.base}/${name}`;
+  for (const name of ['m1', 'm2']) fs.mkdirSync(at(name));
+  await plyd.must('POST', '/v1/mounts', { mountpoint: at('m1'), lower: [at('top'), at('base')] });
+  await plyd.must('POST', '/v1/mounts', { mountpoint: at('m2'), lower: [at('m1')] });
+  const below = (await plyd.info()).engines.find(({ level }) => level === 1)!;
+  const { events } = await plyd.listen();
+  kill(below.pid);
+  await until('both are back', () => events.filter(({ type }) => type === 'recover').length === 2);
+  t.same(await plyd.disagreements(), []);
+  t.equal((await sh('cat "$1/etc/motd"', at('m2'))).stdout, 'base\n');
+});
+
+testWithPlyd('plyd and its engines are killed: the next plyd mounts again what was mounted', async (t, plyd) => {
+  await plyd.image();
+  fs.mkdirSync(`${plyd.base}/m`);
+  await plyd.must('POST', '/v1/mounts', { mountpoint: `${plyd.base}/m`, lower: [`${plyd.base}/base`] });
+  for (const name of ['a', 'b', 'idle']) await plyd.create('img', name);
+  for (const name of ['a', 'b']) await plyd.begin(name);
+  const engines = plyd.engines();
+  t.equal(engines.length, 1);
+  await plyd.stop('SIGKILL');
+  for (const pid of engines) kill(pid);
+  t.equal((await sh('cat "$1/etc/motd"', `${plyd.base}/m`)).status, 1, 'dead mounts are left');
+  await plyd.start();
+  t.same(await plyd.disagreements(), []);
+  t.equal((await sh('cat "$1/etc/motd"', `${plyd.base}/m`)).stdout, 'base\n');
+  t.same(
+    (await plyd.containers()).map(({ state }) => state),
+    ['running', 'running', 'created'],
+  );
+  const { events } = await plyd.listen('?since=0');
+  await until('the events', () => events.filter(({ type, detail }) => type === 'recover' && detail === 'mounted again').length === 3);
+});
+
+testWithPlyd('kills at random times, again and again, leave agreement', async (t, plyd) => {
+  await plyd.image();
+  let seed = 20261120;
+  const random = (below: number): number => (seed = (seed * 48271) % 2147483647) % below;
+  for (let round = 0; round < (process.env['PLYFS_TEST_LONG'] === '1' ? 60 : 8); round++) {
+    const name = `r${round % 3}`;
+    const work = (async () => {
+      for (const [method, url, body] of [
+        ['POST', '/v1/containers', { image: 'img', name }],
+        ['POST', `/v1/containers/${name}/start`],
+        ['POST', `/v1/containers/${name}/stop`],
+        ['POST', `/v1/containers/${name}/start`],
+        ['DELETE', `/v1/containers/${name}?force=true`],
+      ] as [string, string, object?][]) {
+        await plyd.request(method, url, body).catch(() => undefined);
+      }
+    })();
+    await sleep(random(400));
+    const victim = round % 2 === 0 ? plyd.child!.pid! : plyd.engines()[0];
+    if (victim !== undefined) kill(victim);
+    await work;
+    if (round % 2 === 0) await plyd.start();
+    let last: string[] = [];
+    await until(`agreement in round ${round}`, async () => (last = await plyd.disagreements()).length === 0).catch(() => undefined);
+    t.same(last, [], `round ${round}`);
+  }
+});
+
+void t.test('nothing is left behind', async (t) => t.same(await leftBehind(), []));
