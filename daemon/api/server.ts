@@ -19,6 +19,8 @@ const ANSWER_MS = 30_000;
 /** Events that a listener has not read yet: beyond that it is cut off. */
 const BACKLOG_BYTES = 1024 * 1024;
 const CONNECTIONS = 4096;
+/** How long a client may go on with a request that is refused already. */
+const CUT_OFF_MS = 1000;
 
 export interface ServerOptions {
   routes: readonly Route[];
@@ -115,8 +117,7 @@ export class ApiServer {
       response.destroy();
       return;
     }
-    if (!request.complete) cutOff(request, response);
-    send(response, status, { error: body }, headers);
+    send(response, status, { error: body }, headers, request.complete ? undefined : request);
   }
 
   // ---- the request -----------------------------------------------------------------------------------------------------------------------------
@@ -257,7 +258,14 @@ function checked(schema: z.ZodType, value: unknown, what: string): unknown {
 
 // ---- what goes out -------------------------------------------------------------------------------------------------------------------------------
 
-function send(response: http.ServerResponse, status: number, value: unknown, headers: Readonly<Record<string, string>> = {}): void {
+function send(
+  response: http.ServerResponse,
+  status: number,
+  value: unknown,
+  headers: Readonly<Record<string, string>> = {},
+  /** of which the rest is not wanted */
+  unfinished?: http.IncomingMessage,
+): void {
   if (response.destroyed) return;
   response.setTimeout(ANSWER_MS, () => response.destroy());
   if (status === 204) {
@@ -271,17 +279,18 @@ function send(response: http.ServerResponse, status: number, value: unknown, hea
     'cache-control': 'no-store',
     ...headers,
   });
-  response.end(body);
+  if (unfinished === undefined) response.end(body);
+  else cutOff(unfinished, response, body);
 }
 
 /** Answered before all of the request has come: the rest is let pass for a moment, so that the client gets to read the answer. */
-function cutOff(request: http.IncomingMessage, response: http.ServerResponse): void {
-  response.setHeader('connection', 'close');
+function cutOff(request: http.IncomingMessage, response: http.ServerResponse, body: Buffer): void {
+  response.write(body);
+  const end = (): void => void response.end();
+  const timer = setTimeout(end, CUT_OFF_MS);
+  request.on('end', end);
+  response.on('close', () => clearTimeout(timer));
   request.resume();
-  const { socket } = request;
-  const timer = setTimeout(() => socket.destroy(), 1000);
-  timer.unref();
-  socket.once('close', () => clearTimeout(timer));
 }
 
 function refuseBrokenRequest(error: NodeJS.ErrnoException, socket: Socket): void {

@@ -25,9 +25,11 @@ interface Job {
   reject: (error: Error) => void;
 }
 
-/** Blocked threads are few; when there are so many, others wait. */
+/** A thread costs some MiB. So many there are when there is that much to do; more only when these seem to be stuck; beyond the most, others wait. */
+const THREADS = 2;
 const MOST_THREADS = 12;
-const IDLE_MS = 10_000;
+const STUCK_MS = 100;
+const IDLE_MS = 3000;
 
 /** Of a thread's part of the arena: see tree-reader.ts. */
 const ARENA_MEBIBYTES = 1;
@@ -43,6 +45,7 @@ interface Thread {
 export class Blocking {
   private readonly threads = new Set<Thread>();
   private readonly queue: Job[] = [];
+  private help: NodeJS.Timeout | undefined;
 
   constructor() {
     const made = native.arenaCreate(MOST_THREADS * ARENA_MEBIBYTES);
@@ -58,13 +61,27 @@ export class Blocking {
 
   private next(): void {
     if (this.queue.length === 0) return;
-    const thread = [...this.threads].find(({ job }) => job === undefined) ?? (this.threads.size < MOST_THREADS ? this.start() : undefined);
-    if (thread === undefined) return;
+    let thread = [...this.threads].find(({ job }) => job === undefined);
+    if (thread === undefined && this.threads.size < THREADS) thread = this.start();
+    if (thread === undefined) this.helpLater();
+    else this.give(thread, this.queue.shift()!);
+  }
+
+  private give(thread: Thread, job: Job): void {
     clearTimeout(thread.idle);
-    const job = this.queue.shift()!;
     thread.job = job;
     thread.worker.ref();
     thread.worker.postMessage({ name: job.name, request: job.request });
+  }
+
+  /** When nothing comes to its end for a while, another thread is started. */
+  private helpLater(): void {
+    this.help ??= setTimeout(() => {
+      this.help = undefined;
+      const job = this.threads.size < MOST_THREADS ? this.queue.shift() : undefined;
+      if (job !== undefined) this.give(this.start(), job);
+      this.next();
+    }, STUCK_MS);
   }
 
   private start(): Thread {
@@ -90,6 +107,8 @@ export class Blocking {
 
   private done(thread: Thread, reply: Reply): void {
     const job = thread.job!;
+    clearTimeout(this.help);
+    this.help = undefined;
     thread.job = undefined;
     thread.worker.unref();
     thread.idle = setTimeout(() => {

@@ -84,6 +84,8 @@ for (const [doing, { before, request, points }] of Object.entries(STEPS)) {
       const answer = plyd.request(...request);
       await until(point, () => paused(plyd).includes(point));
       kill(engines[0].pid);
+      await until('its end', async () => !(await plyd.info()).engines.some(({ pid }) => pid === engines[0].pid));
+      fs.rmSync(plyd.pauses);
       t.ok((await answer).status < 400, 'it is done all the same');
       await until('a new engine', async () => (await plyd.info()).engines.some(({ pid }) => pid !== engines[0].pid));
       await until('agreement', async () => (await plyd.disagreements()).length === 0);
