@@ -66,7 +66,7 @@ class Daemon {
     const catalog = Catalog.open(root);
     const events = new Events();
     const locks = new Locks();
-    const watch = new MountWatch(catalog, events, locks);
+    const watch = new MountWatch(catalog, events, locks, log);
     const supervisor = new Supervisor(engineSettings(config, stream), log, watch);
     watch.supervisor = supervisor;
     const daemon = new Daemon(config, log, lock, catalog, supervisor);
@@ -83,7 +83,7 @@ class Daemon {
 
   private async serve(locks: Locks, events: Events): Promise<void> {
     const { catalog, supervisor, config, log } = this;
-    const keeper = new Keeper(catalog, supervisor);
+    const keeper = new Keeper(catalog, supervisor, locks);
     const containers = new Containers(catalog, keeper, events, locks);
     const group = config.group ?? process.getegid!();
     const server = new ApiServer({

@@ -2,12 +2,12 @@
 import { z } from 'zod';
 import type { Containers } from '../mounts/containers';
 import type { Events } from '../mounts/events';
-import type { Keeper } from '../mounts/keeper';
-import { addLayer, apiMount, type Catalog, CatalogError, removeLayer, verifyLayer } from '../store';
+import { bytes, type Keeper } from '../mounts/keeper';
+import { addLayer, type Catalog, removeLayer, verifyLayer } from '../store';
 import { openApi } from './openapi';
 import { type Route, route, stream } from './route';
 import * as S from './schemas';
-import type { Info, Mount } from './types';
+import type { Info } from './types';
 
 export interface Daemon {
   catalog: Catalog;
@@ -55,7 +55,7 @@ export function routes(daemon: Daemon): Route[] {
   return all;
 }
 
-function mountRoutes({ catalog, keeper, events }: Daemon): Route[] {
+function mountRoutes({ keeper, events }: Daemon): Route[] {
   return [
     route({
       method: 'GET',
@@ -86,22 +86,15 @@ function mountRoutes({ catalog, keeper, events }: Daemon): Route[] {
       query: z.strictObject({ lazy: S.yesOrNo }),
       fails: [404, 409, 422],
       handle: async ({ ref, query }) => {
-        const mount: Mount = apiMount(catalog.mounts.get(ref));
-        if (mount.container !== null) {
-          const { name } = catalog.containers.get(mount.container);
-          throw new CatalogError('in-use', `that mount belongs to the container ${name}: stop the container (ply stop ${name})`, {
-            by: [name],
-          });
-        }
-        await keeper.unmount(mount.id, query.lazy === 'true', () => undefined);
-        events.emit({ type: 'umount', id: mount.id, name: mount.mountpoint });
+        const { id, mountpoint } = await keeper.remove(ref, query.lazy === 'true');
+        events.emit({ type: 'umount', id, name: mountpoint });
         return undefined;
       },
     }),
   ];
 }
 
-function layerRoutes({ catalog, events }: Daemon): Route[] {
+function layerRoutes({ catalog, keeper, events }: Daemon): Route[] {
   return [
     route({
       method: 'GET',
@@ -120,6 +113,7 @@ function layerRoutes({ catalog, events }: Daemon): Route[] {
       status: 201,
       fails: [409, 413],
       handle: async ({ body, signal }) => {
+        await keeper.supervisor.blocking.call('isDead', { path: bytes(body.path) }); // if a file system hangs, it is not us who waits
         const layer = await addLayer(catalog, body, { signal });
         events.emit({ type: 'layer.add', id: layer.id, name: layer.name ?? layer.path });
         return layer;

@@ -5,20 +5,21 @@ import { native } from '../../native-bindings/index';
 import type { Reply } from './blocking';
 import { type Diff, type DiffRequest, findChanges } from './diff';
 import { findHolders, type Holder, type HoldersRequest } from './holders';
-import type { MountOptions } from './options';
-import { describeDirectories, type Footing, type Prepared, type PrepareRequest, prepareMount, resolvePoint } from './prepare';
+import { type Prepared, type PrepareRequest, prepareMount, resolvePoint } from './prepare';
 import { measure, type Size } from './size';
+import { imitate } from './imitate';
 
 export interface Calls {
   prepare(request: PrepareRequest): Prepared;
   /** byte strings */
   resolvePoint(mountpoint: string): string;
-  describe(options: MountOptions): Footing;
   /** 0 or a negative errno */
   umount(request: { point: string; flags: number }): number;
   holders(request: HoldersRequest): Holder[];
   /** does a directory answer that the server of its mount is gone (ENOTCONN)? */
   isDead(request: { path: string }): boolean;
+  /** gives a directory another one's attributes; why it could not be read, if so */
+  imitate(request: { from: string; to: string }): string | undefined;
   diff(request: DiffRequest): Diff;
   size(request: { upper: string }): Size;
 }
@@ -28,7 +29,6 @@ const { slot } = workerData as { slot: number };
 const CALLS: Calls = {
   prepare: prepareMount,
   resolvePoint,
-  describe: describeDirectories,
   umount: ({ point, flags }) => native.umount(Buffer.from(point, 'latin1'), flags),
   holders: findHolders,
   isDead({ path }) {
@@ -39,6 +39,7 @@ const CALLS: Calls = {
       return (error as NodeJS.ErrnoException).code === 'ENOTCONN';
     }
   },
+  imitate: ({ from, to }) => imitate(from, to, slot),
   diff: (request) => findChanges(request, slot),
   size: ({ upper }) => measure(upper, slot),
 };

@@ -42,7 +42,7 @@ export class Containers {
       try {
         // What the container's root directory is like, the image says.
         for (const path of [upper, work, merged]) fs.mkdirSync(path, 0o755);
-        this.likeTheImage(upper, layers);
+        await this.likeTheImage(upper, layers);
         await pauseAt('create:directories');
         const container = this.catalog.containers.create({ id, image, name, upper, work, options });
         await pauseAt('create:row');
@@ -156,21 +156,13 @@ export class Containers {
     return layers.map((layer) => this.catalog.layers.get(layer).path);
   }
 
-  /** Owner, mode and times of the root directory are the topmost layer's. */
-  private likeTheImage(upper: string, layers: readonly string[]): void {
-    const path = this.paths(layers.slice(0, 1))[0];
-    let root: fs.Stats;
-    try {
-      root = fs.statSync(path);
-    } catch (error) {
-      throw new CatalogError(
-        'conflict',
-        `the layer ${path} of the image cannot be reached (${(error as Error).message}): put it back in its place`,
-      );
+  /** The root directory is like the topmost layer's. */
+  private async likeTheImage(upper: string, layers: readonly string[]): Promise<void> {
+    const [from] = this.paths(layers.slice(0, 1));
+    const failed = await this.keeper.supervisor.blocking.call('imitate', { from: bytes(from), to: bytes(upper) });
+    if (failed !== undefined) {
+      throw new CatalogError('conflict', `the layer ${from} of the image cannot be reached (${failed}): put it back in its place`);
     }
-    fs.chownSync(upper, root.uid, root.gid);
-    fs.chmodSync(upper, root.mode & 0o7777);
-    fs.utimesSync(upper, root.atimeMs / 1000, root.mtimeMs / 1000);
   }
 
   private tell(type: 'container.create' | 'container.start' | 'container.stop' | 'container.rm', { id, name }: Container): void {

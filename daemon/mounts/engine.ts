@@ -187,7 +187,10 @@ export class Engine {
   }
 
   private async isGone(ms: number): Promise<boolean> {
-    for (const end = Date.now() + ms; Date.now() < end; await sleep(10)) if (startOf(this.pid) !== this.start) return true;
+    for (const end = Date.now() + ms; Date.now() < end;) {
+      if (startOf(this.pid) !== this.start) return true;
+      await sleep(10);
+    }
     return false;
   }
 
@@ -226,7 +229,11 @@ function startOf(pid: number): string | undefined {
 
 async function killAndWait({ pid, start }: { pid: number; start: string }): Promise<void> {
   for (let i = 0; i < 500 && startOf(pid) === start; i++) {
-    process.kill(pid, 'SIGKILL');
+    try {
+      process.kill(pid, 'SIGKILL');
+    } catch {
+      return; // it has just ended
+    }
     await sleep(10);
   }
 }

@@ -2,8 +2,9 @@
  * Mounts with a memory: every mount has a row in the catalog, written before mount(2) and removed after umount(2), so that a plyd that comes after a
  * crash knows what there should be, and what was only begun.
  */
-import { apiMount, type Catalog, type MountRow } from '../store';
+import { apiMount, type Catalog, CatalogError, type MountRow } from '../store';
 import type { Mount, MountRequest } from '../api/types';
+import type { Locks } from './lock';
 import { type MountOptions, OptionError, parseOptions, shown } from './options';
 import { pauseAt } from './pause';
 import type { Served, Supervisor } from './supervisor';
@@ -35,6 +36,7 @@ export class Keeper {
   constructor(
     private readonly catalog: Catalog,
     readonly supervisor: Supervisor,
+    private readonly locks: Locks,
   ) {}
 
   /** Mounts what the row says. `settled` writes what else belongs to the success in the same transaction. When it rejects, row and mount are gone. */
@@ -86,8 +88,24 @@ export class Keeper {
     }
     const mountpoint = shown(await this.supervisor.blocking.call('resolvePoint', bytes(request.mountpoint)));
     const row = this.catalog.mounts.add({ mountpoint, ...layout });
-    await this.mount(row, () => undefined);
-    return apiMount(this.catalog.mounts.get(row.id));
+    await this.locks.hold(row.id, () => this.mount(row, () => undefined));
+    return apiMount({ ...row, phase: 'mounted' });
+  }
+
+  /** What belongs to a container is the container's to unmount. */
+  async remove(ref: string, lazy: boolean): Promise<Mount> {
+    const { id } = this.catalog.mounts.get(ref);
+    return this.locks.hold(id, async () => {
+      const row = this.catalog.mounts.get(id);
+      if (row.container !== null) {
+        const { name } = this.catalog.containers.get(row.container);
+        throw new CatalogError('in-use', `that mount belongs to the container ${name}: stop the container (ply stop ${name})`, {
+          by: [name],
+        });
+      }
+      await this.unmount(id, lazy, () => undefined);
+      return apiMount(row);
+    });
   }
 
   all(): Mount[] {

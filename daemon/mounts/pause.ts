@@ -1,5 +1,5 @@
 /**
- * For tests only: PLYD_PAUSE_AT=point[,point…] has plyd stop wherever it comes to such a point, after it has said so in the file that PLYD_PAUSE_FILE
+ * For tests only: PLYD_PAUSE_AT=point[,point…] has plyd stop where it comes to such a point first, after it has said so in the file that PLYD_PAUSE_FILE
  * names, so that it, or an engine, can be killed there. It goes on when that file is removed.
  */
 import fs from 'node:fs';
@@ -11,7 +11,7 @@ const LOOK_MS = 20;
 
 export async function pauseAt(point: string): Promise<void> {
   const file = process.env['PLYD_PAUSE_FILE'];
-  if (!points.has(point) || file === undefined) return;
+  if (file === undefined || !points.delete(point)) return;
   fs.appendFileSync(file, `${point}\n`);
   for (const end = Date.now() + LONGEST_MS; Date.now() < end && fs.existsSync(file);) await sleep(LOOK_MS);
 }

@@ -11,7 +11,7 @@ import { mountTable, PLYFS } from './mountinfo';
 import { type MountOptions, shown } from './options';
 
 /** What a mount stands on. */
-export interface Footing {
+interface Footing {
   /** the file systems that its directories lie on, as in mountinfo */
   on: string[];
   /** "dev:inode" of the upper and the work directory: nobody else may write there */
@@ -66,16 +66,6 @@ export function resolvePoint(mountpoint: string): string {
     return realPath(fd);
   } finally {
     fs.closeSync(fd);
-  }
-}
-
-/** What prepareMount() would find, of a mount that is there already. */
-export function describeDirectories(options: MountOptions): Footing {
-  const directories = openDirectories(options);
-  try {
-    return describe(directories);
-  } finally {
-    closeDirectories(directories);
   }
 }
 

@@ -13,12 +13,13 @@ import type { Events } from './events';
 import { bytes, optionsOf } from './keeper';
 import { isWithin, type MountEntry, mountTable, PLYFS, topMount } from './mountinfo';
 import { shown } from './options';
-import type { Supervisor } from './supervisor';
+import { type Supervisor, type Tag, tagOf } from './supervisor';
 import { loseMount } from './watch';
 
 interface Offer {
   engine: Engine;
   listed: ListedMount;
+  tag: Tag;
 }
 
 export class Recovery {
@@ -38,7 +39,10 @@ export class Recovery {
     if (killed.length > 0) this.log.warn({ engines: killed }, 'engines of an earlier plyd did not answer: ended');
     for (const { engine, mounts } of found) {
       this.log.info({ engine: engine.pid, mounts: mounts.length }, 'an engine of an earlier plyd is adopted');
-      for (const listed of mounts) this.offers.set(listed.tag?.split(' ')[0] ?? `${engine.pid}:${listed.mount}`, { engine, listed });
+      for (const listed of mounts) {
+        const tag = tagOf(listed);
+        if (tag !== undefined) this.offers.set(tag.id, { engine, listed, tag });
+      }
     }
     const rows = this.catalog.mounts.all();
     await this.undoStrangers(rows);
@@ -74,14 +78,14 @@ export class Recovery {
   /** The mount of an adopted engine, where it should be. */
   private isMounted(row: MountRow, offer: Offer | undefined): MountEntry | undefined {
     if (offer === undefined) return undefined;
-    const dev = offer.listed.tag?.split(' ')[1];
+    const { dev } = offer.tag;
     return mountTable().find((entry) => entry.point === bytes(row.mountpoint) && entry.type === PLYFS && entry.dev === dev);
   }
 
-  private async adopt(row: MountRow, { engine, listed }: Offer, entry: MountEntry): Promise<void> {
+  private async adopt(row: MountRow, { engine, listed, tag }: Offer, entry: MountEntry): Promise<void> {
     try {
       const plan = { id: row.id, options: optionsOf(row), mountpoint: bytes(row.mountpoint) };
-      await this.supervisor.adoptMount(plan, engine, listed, entry);
+      await this.supervisor.adoptMount(plan, engine, listed, tag, entry);
       this.catalog.mounts.update(row.id, { phase: 'mounted', device: entry.dev, engine: engine.pid });
       this.tell(row, 'still mounted, its engine is adopted');
     } catch (error) {
@@ -105,6 +109,8 @@ export class Recovery {
 
   private async undo(row: MountRow, why: string): Promise<void> {
     await this.detach(row);
+    const offer = this.offers.get(row.id);
+    if (offer !== undefined) await this.supervisor.adoptLingering(offer.engine, offer.listed, offer.tag);
     const { container } = row;
     this.catalog.transaction(() => {
       this.catalog.mounts.remove(row.id);
@@ -116,7 +122,7 @@ export class Recovery {
   /** Takes away what is left of the row's mount. A mountpoint of our own holds nothing else; elsewhere it must be that very mount, or a dead one. */
   private async detach(row: MountRow): Promise<void> {
     const point = bytes(row.mountpoint);
-    const dev = this.offers.get(row.id)?.listed.tag?.split(' ')[1] ?? row.device;
+    const dev = this.offers.get(row.id)?.tag.dev ?? row.device;
     const detached = await this.supervisor.detachStale(
       point,
       (top) => row.container !== null || top.dev === dev || this.supervisor.blocking.call('isDead', { path: point }),
@@ -127,11 +133,12 @@ export class Recovery {
   /** What adopted engines serve, and what is mounted in our directory, that no row knows. */
   private async undoStrangers(rows: readonly MountRow[]): Promise<void> {
     const known = new Set(rows.map(({ id }) => id));
-    for (const [id, { listed }] of this.offers) {
+    for (const [id, { engine, listed, tag }] of this.offers) {
       if (known.has(id)) continue;
-      const dev = listed.tag?.split(' ')[1];
+      const { dev } = tag;
       await this.supervisor.detachStale(listed.mountpoint, (top) => top.dev === dev);
       this.log.warn({ mountpoint: shown(listed.mountpoint) }, 'a mount that the catalog does not know is detached');
+      await this.supervisor.adoptLingering(engine, listed, tag);
     }
     const points = new Set(rows.map(({ mountpoint }) => bytes(mountpoint)));
     const containers = bytes(join(this.catalog.root, 'containers'));

@@ -10,12 +10,12 @@ import type { ListedMount } from '../engine/control';
 import { Errno } from '../errno';
 import type { Log } from '../log';
 import { Blocking } from './blocking';
-import { Engine, type EngineSettings, sleep } from './engine';
+import { Engine, type EngineSettings, inTime, sleep } from './engine';
 import { EngineError, EngineGone } from './engine-channel';
 import type { Holder } from './holders';
 import { MountFailure } from './mount';
 import { isWithin, type MountEntry, mountTable, PLYFS, topMount } from './mountinfo';
-import { type MountOptions, shown } from './options';
+import { type MountOptions, parseOptions, shown } from './options';
 import type { Prepared } from './prepare';
 
 /** What is to be mounted, and how, as often as need be. */
@@ -50,6 +50,18 @@ export interface Served {
   released: boolean;
 }
 
+/** What an engine is told of a mount for a plyd that comes later. */
+export interface Tag {
+  id: string;
+  dev: string;
+  on: string[];
+  writes: string[];
+}
+
+export function tagOf({ tag }: ListedMount): Tag | undefined {
+  return tag === undefined ? undefined : (JSON.parse(tag) as Tag);
+}
+
 /** Its directories are in use by another mount. */
 export class MountTaken extends Error {}
 
@@ -69,7 +81,7 @@ export interface SupervisorEvents {
   /** unmounted by somebody else */
   onGone: (id: string) => void;
   /** made again after its engine had died */
-  onRecovered: (served: Served) => void;
+  onRecovered: (id: string) => void;
   /** could not be made again */
   onFailed: (id: string, error: Error) => void;
   onEngineStart: (engine: Engine, adopted: boolean) => void;
@@ -78,6 +90,8 @@ export interface SupervisorEvents {
 
 const MNT_DETACH = 2;
 const IDLE_ENGINE_MS = 5000;
+/** An engine that takes longer for an answer hangs. */
+const ANSWER_MS = 60_000;
 const ATTEMPTS = 3;
 /** An engine that dies oftener than this within a minute is not started again. */
 const DEATHS = 10;
@@ -174,10 +188,9 @@ export class Supervisor {
     let served: Served | undefined;
     try {
       const own = upper >= 0 ? [upper, work] : [];
-      const index = await engine.channel.mount(
-        { options: plan.options, mountpoint: point, writable: upper >= 0, level, tag: `${plan.id} ${dev}` },
-        [device, ...layers, ...own],
-      );
+      const tag: Tag = { id: plan.id, dev, on, writes };
+      const request = { options: plan.options, mountpoint: point, writable: upper >= 0, level, tag: JSON.stringify(tag) };
+      const index = await inTime(engine.channel.mount(request, [device, ...layers, ...own]), ANSWER_MS);
       served = makeServed({ plan, engine, index, point, level, mountId, dev, on, writes });
       await this.settle(served);
       native.close(device);
@@ -194,7 +207,7 @@ export class Supervisor {
     const { id } = served.plan;
     this.pending.add(served);
     try {
-      served.devices = await served.engine.devices(served.index);
+      served.devices = await inTime(served.engine.devices(served.index), ANSWER_MS);
       if (served.engine.ended) throw new EngineGone('the engine ended as soon as it served the mount');
       if (served.released) throw new MountFailure(`${shown(served.point)} was unmounted as soon as it was mounted`);
       this.mounts.set(id, served);
@@ -387,11 +400,10 @@ export class Supervisor {
     while (now - (this.deaths[0] ?? now) > MINUTE) this.deaths.shift();
     const hopeless = this.deaths.length > DEATHS;
     for (const served of lost) served.state = 'lost';
-    const done = this.makeAgain(
-      [...lost].sort((a, b) => b.level - a.level),
-      dead,
-      hopeless,
-    );
+    const inOrder = [...lost].sort((a, b) => b.level - a.level);
+    const done = this.makeAgain(inOrder, dead, hopeless).catch((error: unknown) => {
+      this.log.error({ err: error }, 'mounts of an engine that died could not be made again');
+    });
     for (const served of lost) served.recovered = done;
   }
 
@@ -411,12 +423,14 @@ export class Supervisor {
     try {
       if (hopeless) throw new EngineError('the engine dies again and again: see the log, then start it again');
       if (this.closing) throw new EngineError('plyd is ending');
-      this.events.onRecovered(await this.make(served.plan));
+      await this.make(served.plan);
     } catch (error) {
       this.mounts.delete(id);
       this.log.error({ mountpoint: shown(served.point), err: error }, 'a mount could not be made again');
       this.events.onFailed(id, error as Error);
+      return;
     }
+    this.events.onRecovered(id);
   }
 
   /** Takes over the engines of the plyd before us. */
@@ -438,11 +452,10 @@ export class Supervisor {
   }
 
   /** A mount of an adopted engine is the one that the plan asks for. */
-  async adoptMount(plan: Plan, engine: Engine, listed: ListedMount, entry: MountEntry): Promise<Served> {
-    const { on, writes } = await this.blocking.call('describe', plan.options);
+  async adoptMount(plan: Plan, engine: Engine, listed: ListedMount, { dev, on, writes }: Tag, entry: MountEntry): Promise<Served> {
     const { mount: index, mountpoint: point, level } = listed;
     engine.load++;
-    const served = makeServed({ plan, engine, index, point, level, mountId: entry.id, dev: entry.dev, on, writes });
+    const served = makeServed({ plan, engine, index, point, level, mountId: entry.id, dev, on, writes });
     try {
       await this.settle(served);
       return served;
@@ -450,6 +463,18 @@ export class Supervisor {
       this.release(served);
       throw error;
     }
+  }
+
+  /** An adopted engine still serves what is mounted nowhere any more, since somebody uses it: its upper is not to be mounted again before that is over. */
+  async adoptLingering(engine: Engine, listed: ListedMount, { id, dev, on, writes }: Tag): Promise<void> {
+    const { mount: index, mountpoint: point, level } = listed;
+    const plan = { id, options: parseOptions('lowerdir=/'), mountpoint: point }; // which nobody is to carry out
+    engine.load++;
+    const served = makeServed({ plan, engine, index, point, level, mountId: -1, dev, on, writes });
+    served.state = 'lingering';
+    this.mounts.set(id, served);
+    const mounts = await engine.list().catch(() => []);
+    if (!mounts.some(({ mount }) => mount === index)) this.forget(served); // it was over before we listened
   }
 
   /** An adopted engine that serves nothing that is wanted ends. */

@@ -57,6 +57,20 @@ export class TreeReader {
     this.buffer = Buffer.from(native.arenaBuffer(), this.base, PART);
   }
 
+  /** Room for the arguments of one call: each is overwritten 64 texts later. */
+  readonly scratch = {
+    text: (text: string): number => this.put(NAME + (this.turn++ % 64) * 64, text),
+    /** atime and mtime, as utimensat() takes them */
+    times: (...nanoseconds: readonly bigint[]): number => {
+      nanoseconds.forEach((time, i) => {
+        this.buffer.writeBigInt64LE(time / 1_000_000_000n, VALUE + i * 16);
+        this.buffer.writeBigInt64LE(time % 1_000_000_000n, VALUE + i * 16 + 8);
+      });
+      return this.base + VALUE;
+    },
+  };
+  private turn = 0;
+
   /** A directory to be read; undefined when it is gone, or is none. */
   open(parent: number, name: string): number | undefined {
     const fd = native.openat(parent, this.put(NAME, name), fs.constants.O_DIRECTORY, 0);

@@ -1,9 +1,10 @@
 /** What happens to mounts and engines by themselves, told to the catalog and to whoever listens. */
+import type { Log } from '../log';
 import type { Catalog, MountRow } from '../store';
 import type { Engine } from './engine';
 import type { Events } from './events';
 import type { Locks } from './lock';
-import type { Served, Supervisor, SupervisorEvents } from './supervisor';
+import type { Supervisor, SupervisorEvents } from './supervisor';
 
 export class MountWatch implements SupervisorEvents {
   supervisor: Supervisor | undefined;
@@ -12,6 +13,7 @@ export class MountWatch implements SupervisorEvents {
     private readonly catalog: Catalog,
     private readonly events: Events,
     private readonly locks: Locks,
+    private readonly log: Log,
   ) {}
 
   onGone = (id: string): void => {
@@ -28,13 +30,14 @@ export class MountWatch implements SupervisorEvents {
     });
   };
 
-  onRecovered = ({ plan, dev, engine }: Served): void => {
-    const row = this.row(plan.id);
-    if (row === undefined) return;
-    this.catalog.mounts.update(row.id, { device: dev, engine: engine.pid });
-    const { container, mountpoint } = row;
-    const name = container === null ? mountpoint : this.catalog.containers.get(container).name;
-    this.events.emit({ type: 'recover', id: container ?? row.id, name, detail: 'its engine died: mounted again' });
+  onRecovered = (id: string): void => {
+    this.settle(id, ({ container, mountpoint }) => {
+      const served = this.supervisor?.get(id);
+      if (served === undefined) return;
+      this.catalog.mounts.update(id, { device: served.dev, engine: served.engine.pid });
+      const name = container === null ? mountpoint : this.catalog.containers.get(container).name;
+      this.events.emit({ type: 'recover', id: container ?? id, name, detail: 'its engine died: mounted again' });
+    });
   };
 
   onFailed = (id: string, error: Error): void => {
@@ -55,11 +58,13 @@ export class MountWatch implements SupervisorEvents {
   private settle(id: string, change: (row: MountRow) => void): void {
     const row = this.row(id);
     if (row === undefined) return;
-    void this.locks.hold(row.container ?? id, () => {
-      const now = this.row(id);
-      if (now !== undefined) change(now);
-      return Promise.resolve();
-    });
+    this.locks
+      .hold(row.container ?? id, () => {
+        const now = this.row(id);
+        if (now !== undefined) change(now);
+        return Promise.resolve();
+      })
+      .catch((error: unknown) => this.log.error({ err: error, mountpoint: row.mountpoint }, 'the catalog cannot be brought up to date'));
   }
 
   private row(id: string): MountRow | undefined {

@@ -1,7 +1,9 @@
 /** kill -9 of plyd and of engines at every step: afterwards catalog, mounts and directories agree, and all can still be used. */
+import { spawn } from 'node:child_process';
 import fs from 'node:fs';
 import t, { type Test } from 'tap';
 import { kill, leftBehind, Plyd, sh, sleep, testWithPlyd, until } from './daemon.js';
+import { mounts, must as command } from '../support/mounts.js';
 
 /** Where plyd may be caught, by what it is doing; daemon/mounts/pause.ts. `victim` is the container that it is done to. */
 const STEPS: Record<
@@ -152,6 +154,66 @@ testWithPlyd('plyd and its engines are killed: the next plyd mounts again what w
   );
   const { events } = await plyd.listen('?since=0');
   await until('the events', () => events.filter(({ type, detail }) => type === 'recover' && detail === 'mounted again').length === 3);
+});
+
+testWithPlyd('what is detached and still in use is not mounted a second time by the next plyd', async (t, plyd) => {
+  await plyd.image();
+  await plyd.create('img', 'c');
+  const { mountpoint } = await plyd.begin('c');
+  const sleeper = spawn('sleep', ['60'], { cwd: mountpoint!, stdio: 'ignore' });
+  try {
+    await plyd.must('POST', '/v1/containers/c/stop?lazy=true');
+    await plyd.stop('SIGKILL');
+    await plyd.start();
+    t.same(await plyd.disagreements(), []);
+    t.match(await plyd.refused('POST', '/v1/containers/c/start'), { code: 'busy', processes: [{ pid: sleeper.pid! }] });
+  } finally {
+    sleeper.kill('SIGKILL');
+  }
+  await until('it is free', async () => (await plyd.request('POST', '/v1/containers/c/start')).status === 200);
+  t.same(await plyd.disagreements(), []);
+});
+
+testWithPlyd(
+  'a mount that somebody takes away while no plyd runs is over; a mount of others in its place is left alone',
+  async (t, plyd) => {
+    await plyd.image();
+    fs.mkdirSync(`${plyd.base}/m`);
+    await plyd.create('img', 'c');
+    const { mountpoint } = await plyd.begin('c');
+    await plyd.must('POST', '/v1/mounts', { mountpoint: `${plyd.base}/m`, lower: [`${plyd.base}/base`] });
+    await plyd.stop('SIGKILL');
+    await command('umount', [mountpoint!]);
+    await command('umount', [`${plyd.base}/m`]);
+    await command('mount', ['-t', 'tmpfs', 'other', `${plyd.base}/m`]);
+    try {
+      await plyd.start();
+      t.same(
+        (await plyd.containers()).map(({ state }) => state),
+        ['stopped'],
+      );
+      t.same(await plyd.mounts(), []);
+      t.ok(mounts().some(({ point, type }) => point === `${plyd.base}/m` && type === 'tmpfs'));
+      t.same(await plyd.disagreements(), []);
+    } finally {
+      await command('umount', [`${plyd.base}/m`]);
+    }
+  },
+);
+
+testWithPlyd('a container whose layer has gone fails, says why, and can be started when it is back', async (t, plyd) => {
+  await plyd.image();
+  await plyd.create('img', 'c');
+  await plyd.begin('c');
+  const { events } = await plyd.listen();
+  fs.renameSync(`${plyd.base}/top`, `${plyd.base}/away`);
+  kill(plyd.engines()[0]);
+  await until('it fails', () => events.some(({ type }) => type === 'container.fail'));
+  t.match(await plyd.container('c'), { state: 'failed', error: /top.*does not exist/s, mountpoint: null });
+  t.same(await plyd.disagreements(), []);
+  fs.renameSync(`${plyd.base}/away`, `${plyd.base}/top`);
+  t.match(await plyd.begin('c'), { state: 'running', error: null });
+  t.same(await plyd.disagreements(), []);
 });
 
 testWithPlyd('kills at random times, again and again, leave agreement', async (t, plyd) => {

@@ -317,7 +317,10 @@ export function sleep(ms: number): Promise<void> {
 }
 
 export async function until(what: string, condition: () => boolean | Promise<boolean>, ms = 15_000): Promise<void> {
-  for (const end = Date.now() + ms; Date.now() < end; await sleep(20)) if (await condition()) return;
+  for (const end = Date.now() + ms; Date.now() < end;) {
+    if (await condition()) return;
+    await sleep(20);
+  }
   throw new Error(`never came: ${what}`);
 }
 
