@@ -53,6 +53,7 @@ export interface Served {
 /** What an engine is told of a mount for a plyd that comes later. */
 export interface Tag {
   id: string;
+  mountId: number;
   dev: string;
   on: string[];
   writes: string[];
@@ -64,6 +65,13 @@ export function tagOf({ tag }: ListedMount): Tag | undefined {
 
 /** Its directories are in use by another mount. */
 export class MountTaken extends Error {}
+
+/** What was detached from there is still in use. */
+class Lingers extends Error {
+  constructor(readonly served: Served) {
+    super('still in use');
+  }
+}
 
 /** A mount that somebody uses. */
 export class MountBusy extends Error {
@@ -90,6 +98,9 @@ export interface SupervisorEvents {
 
 const MNT_DETACH = 2;
 const IDLE_ENGINE_MS = 5000;
+/** Between umount(2) and the engine's word that the kernel has let go, if nobody uses it. */
+const OVER_MS = 3000;
+const PATIENCE_MS = 500;
 /** An engine that takes longer for an answer hangs. */
 const ANSWER_MS = 60_000;
 const ATTEMPTS = 3;
@@ -139,12 +150,16 @@ export class Supervisor {
     return new MountBusy(`${shown(served.point)} was detached, and is still in use${by(processes)}: end these first`, processes, []);
   }
 
-  /** An engine that dies meanwhile costs an attempt. */
+  /** An engine that dies meanwhile costs an attempt, and so does a mount on the same upper whose end is near. */
   private async make(plan: Plan): Promise<Served> {
     for (let attempt = 1; ; attempt++) {
       try {
         return await this.attempt(plan);
       } catch (error) {
+        if (error instanceof Lingers) {
+          if (attempt < ATTEMPTS && (await happens(error.served.over, PATIENCE_MS))) continue;
+          throw await this.stillThere(error.served);
+        }
         if (!(error instanceof EngineGone) || attempt === ATTEMPTS || this.closing) throw error;
         this.log.warn({ mountpoint: shown(plan.mountpoint), err: error }, 'an engine died while it was to serve a mount: once more');
       }
@@ -156,8 +171,7 @@ export class Supervisor {
     const { layers, upper, work, device, writes } = prepared;
     let reserved = false;
     try {
-      const refused = this.refuseShared(writes);
-      if (refused !== undefined) await refused;
+      this.refuseShared(writes);
       for (const one of writes) this.reserved.add(one);
       reserved = true;
       return await this.serve({ id, options, mountpoint }, prepared);
@@ -171,11 +185,10 @@ export class Supervisor {
     }
   }
 
-  /** Nothing is waited for when there is no reason to refuse. */
-  private refuseShared(writes: readonly string[]): Promise<never> | undefined {
+  private refuseShared(writes: readonly string[]): void {
     const inUse = [...this.mounts.values()].find((other) => other.state !== 'lost' && writes.some((one) => other.writes.includes(one)));
-    if (inUse?.state === 'lingering') return this.stillThere(inUse).then((error) => Promise.reject(error));
-    if (inUse === undefined && !writes.some((one) => this.reserved.has(one))) return undefined;
+    if (inUse?.state === 'lingering') throw new Lingers(inUse);
+    if (inUse === undefined && !writes.some((one) => this.reserved.has(one))) return;
     const where = inUse === undefined ? 'that is being mounted' : `at ${shown(inUse.point)}`;
     throw new MountTaken(`the upper or work directory is in use by the mount ${where}: two would spoil each other's files`);
   }
@@ -188,7 +201,7 @@ export class Supervisor {
     let served: Served | undefined;
     try {
       const own = upper >= 0 ? [upper, work] : [];
-      const tag: Tag = { id: plan.id, dev, on, writes };
+      const tag: Tag = { id: plan.id, mountId, dev, on, writes };
       const request = { options: plan.options, mountpoint: point, writable: upper >= 0, level, tag: JSON.stringify(tag) };
       const index = await inTime(engine.channel.mount(request, [device, ...layers, ...own]), ANSWER_MS);
       served = makeServed({ plan, engine, index, point, level, mountId, dev, on, writes });
@@ -257,7 +270,7 @@ export class Supervisor {
       throw error;
     }
     if (served.engine.ended) this.forget(served);
-    const over = await happens(served.over, lazy ? 300 : 3000);
+    const over = await happens(served.over, lazy ? 300 : OVER_MS);
     if (over) return { over };
     served.state = 'lingering';
     this.closeDevices(served);
@@ -466,15 +479,17 @@ export class Supervisor {
   }
 
   /** An adopted engine still serves what is mounted nowhere any more, since somebody uses it: its upper is not to be mounted again before that is over. */
-  async adoptLingering(engine: Engine, listed: ListedMount, { id, dev, on, writes }: Tag): Promise<void> {
+  async adoptLingering(engine: Engine, listed: ListedMount, { id, mountId, dev, on, writes }: Tag): Promise<void> {
     const { mount: index, mountpoint: point, level } = listed;
     const plan = { id, options: parseOptions('lowerdir=/'), mountpoint: point }; // which nobody is to carry out
     engine.load++;
-    const served = makeServed({ plan, engine, index, point, level, mountId: -1, dev, on, writes });
+    const served = makeServed({ plan, engine, index, point, level, mountId, dev, on, writes });
     served.state = 'lingering';
     this.mounts.set(id, served);
     const mounts = await engine.list().catch(() => []);
-    if (!mounts.some(({ mount }) => mount === index)) this.forget(served); // it was over before we listened
+    if (!mounts.some(({ mount }) => mount === index))
+      this.forget(served); // it was over before we listened
+    else await happens(served.over, OVER_MS);
   }
 
   /** An adopted engine that serves nothing that is wanted ends. */
