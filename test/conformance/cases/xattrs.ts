@@ -181,6 +181,34 @@ export default group('xattrs', [
     again: 'manifest .',
   },
   ...everywhere({
+    name: 'the xattrs of an overlay inside are kept as they are, and mean nothing here',
+    tree: { 'd/x': '1', 'e/y': '2', f: '3' },
+    steps: raw`
+      setxattr d trusted.overlay.opaque y
+      setxattr e trusted.overlay.redirect /d
+      setxattr f trusted.overlay.metacopy value=
+      setxattr d user.overlay.opaque y
+      getxattr d trusted.overlay.opaque
+      getxattr e trusted.overlay.redirect
+      listxattr d
+      listxattr e
+      listxattr f
+      list d
+      list e
+      read f
+      removexattr e trusted.overlay.redirect
+      getxattr e trusted.overlay.redirect
+      getxattr e trusted.overlay.origin
+      rename d g
+      listxattr g
+      list g`,
+    again: raw`
+      listxattr g
+      list g
+      list e
+      read f`,
+  }),
+  ...everywhere({
     name: 'xattrs go with a rename, a link and a write',
     tree: { f: file('1', { xattrs: { 'user.k': 'v' } }), 'd/x': '2', d: dir({ xattrs: { 'user.d': 'w' } }) },
     steps: raw`
