@@ -24,7 +24,10 @@ const DEFAULT = 'system.posix_acl_default';
 export default group('xattrs', [
   ...everywhere({
     name: 'set, get, list, replace, remove',
-    tree: { f: file('1', { xattrs: { 'user.a': '1', 'user.b': Buffer.from([0, 255, 10]), 'trusted.t': 'root' } }), d: dir({ xattrs: { 'user.d': 'x' } }) },
+    tree: {
+      f: file('1', { xattrs: { 'user.a': '1', 'user.b': Buffer.from([0, 255, 10]), 'trusted.t': 'root' } }),
+      d: dir({ xattrs: { 'user.d': 'x' } }),
+    },
     steps: raw`
       listxattr f
       getxattr f user.a
@@ -106,7 +109,11 @@ export default group('xattrs', [
   }),
   {
     name: 'a symlink is followed only when that is asked for',
-    lower: { f: file('1', { xattrs: { 'user.k': 'target' } }), l: symlink('f', { xattrs: { 'trusted.k': 'link' } }), dangling: symlink('nope') },
+    lower: {
+      f: file('1', { xattrs: { 'user.k': 'target' } }),
+      l: symlink('f', { xattrs: { 'trusted.k': 'link' } }),
+      dangling: symlink('nope'),
+    },
     steps: raw`
       getxattr l user.k follow=1
       getxattr l user.k
