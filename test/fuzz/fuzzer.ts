@@ -1,0 +1,184 @@
+/** Makes cases from seeds, plays them in batches, and says what differed. */
+import fs from 'node:fs';
+import path from 'node:path';
+import { type Case, format, parse, parseLine, REMOUNT } from './case';
+import { type Difference, compare } from './compare';
+import { randomOperations } from './operations';
+import { Random } from './random';
+import { mergedOf, play, type Results, type RunOptions } from './run';
+import { Shrinker } from './shrink';
+import { randomLayers, randomNames } from './trees';
+
+export interface FuzzOptions {
+  seeds: number;
+  seed: number;
+  /** operations per case, without the looking */
+  ops: number;
+  targets: readonly string[];
+  plyfsOptions?: readonly string[];
+  /** batches at a time */
+  jobs: number;
+  /** cases in one mount */
+  batch: number;
+  /** findings to stop after */
+  most: number;
+  /** directory for what was found */
+  out: string;
+  cross: boolean;
+  keep: boolean;
+  shrink: boolean;
+  /** bugs that are known to be open are findings too */
+  every: boolean;
+  say: (text: string) => void;
+}
+
+export function makeCase(seed: number, ops: number): Case {
+  const random = new Random(seed, 20);
+  const names = randomNames(random);
+  const elf = random.chance(15);
+  const one: Case = { seed, layers: randomLayers(random, names, elf), lines: [] };
+  const { '.': _, ...merged } = mergedOf(one);
+  one.lines = randomOperations(random, names, merged, elf, ops);
+  return one;
+}
+
+export class Fuzzer {
+  private found = 0;
+  private played = 0;
+  private lines = 0;
+  private readonly deviated = new Map<string, number>();
+
+  constructor(private readonly options: FuzzOptions) {}
+
+  private get runOptions(): RunOptions {
+    const { targets, plyfsOptions = [], keep, cross, every } = this.options;
+    return { targets, plyfsOptions, keep, cross, every };
+  }
+
+  /** True when nothing differed. */
+  async run(): Promise<boolean> {
+    const { seeds, seed, batch, jobs, most } = this.options;
+    const start = Date.now();
+    let next = seed;
+    const worker = async (): Promise<void> => {
+      while (next < seed + seeds && this.found < most) {
+        const from = next;
+        next = Math.min(next + batch, seed + seeds);
+        await this.batch(Array.from({ length: next - from }, (_, i) => makeCase(from + i, this.options.ops)));
+      }
+    };
+    await Promise.all(Array.from({ length: jobs }, worker));
+    this.summary((Date.now() - start) / 1000);
+    return this.found === 0;
+  }
+
+  private summary(seconds: number): void {
+    const { say } = this.options;
+    const known = [...this.deviated].sort(([, a], [, b]) => b - a);
+    for (const [name, times] of known) say(`known: ${name} (${times} times)\n`);
+    const speed = `${(this.played / seconds).toFixed(1)} cases and ${Math.round(this.lines / seconds)} lines per second`;
+    say(`${this.played} cases, ${this.found} with a difference, in ${seconds.toFixed(1)} s: ${speed}\n`);
+  }
+
+  private async batch(cases: Case[]): Promise<void> {
+    const results = await play(cases, this.runOptions);
+    const again: Case[] = [];
+    for (const [index, one] of cases.entries()) {
+      // A target that died took the rest of the batch with it.
+      if (diedBefore(results, index)) again.push(one);
+      else await this.judge(one, results[index]);
+    }
+    if (again.length > 0 && this.found < this.options.most) await this.batch(again);
+  }
+
+  private async judge(one: Case, results: Results[number]): Promise<void> {
+    this.played++;
+    this.lines += one.lines.length;
+    const { differences, deviated } = compare(one, results, this.options.every);
+    for (const name of deviated) this.deviated.set(name, (this.deviated.get(name) ?? 0) + 1);
+    for (const difference of differences) {
+      if (this.found++ >= this.options.most) return;
+      const deadly = results.get(difference.target)?.failure !== undefined;
+      await this.report(one, difference, deadly);
+    }
+  }
+
+  private async report(one: Case, difference: Difference, deadly: boolean): Promise<void> {
+    const { say, out, shrink } = this.options;
+    say(`\nseed ${one.seed}: ${headline(difference)}\n`);
+    const options = {
+      ...this.runOptions,
+      keep: false,
+      targets: ['plain', ...new Set([difference.target, ...this.others(difference)])],
+      timeoutMs: 10_000,
+    };
+    const shrunk = shrink ? await new Shrinker(one, difference, options, deadly).shrink() : undefined;
+    if (shrink && shrunk === undefined) say('it does not happen again when the case is played alone\n');
+    const small = shrunk ?? { one, difference };
+    const text = `# seed ${one.seed}: ${headline(small.difference).replaceAll('\n', '\n# ')}\n${format(small.one)}`;
+    const file = path.join(out, `fuzz-${one.seed}-${difference.target}.case`);
+    fs.writeFileSync(file, text);
+    say(`${text}# replay: npm run fuzz:fs -- --replay ${file}\n`);
+  }
+
+  /** To compare what one overlay wrote the other is needed too. */
+  private others(difference: Difference): readonly string[] {
+    return difference.line.startsWith('the tree as the other') ? this.options.targets.filter((name) => name !== 'plain') : [];
+  }
+
+  /** Cases from files, all in one mount. */
+  async replay(files: readonly string[], verbose: boolean): Promise<boolean> {
+    const { say } = this.options;
+    const cases = files.map((file) => parse(fs.readFileSync(file, 'utf8')));
+    const results = await play(cases, this.runOptions);
+    let same = true;
+    for (const [index, one] of cases.entries()) {
+      if (verbose) say(transcript(one, results[index]));
+      const { differences, deviated } = compare(one, results[index], this.options.every);
+      for (const name of deviated) say(`${files[index]}: known: ${name}\n`);
+      for (const difference of differences) say(`${files[index]}: ${headline(difference)}\n`);
+      if (differences.length === 0) say(`${files[index]}: no difference\n`);
+      else same = false;
+    }
+    return same;
+  }
+}
+
+function diedBefore(results: Results, index: number): boolean {
+  return [...results[index]].some(([target, played]) => {
+    return played.failure !== undefined && results.slice(0, index).some((earlier) => earlier.get(target)?.failure !== undefined);
+  });
+}
+
+function headline(difference: Difference): string {
+  return [
+    `${difference.target} differs at line ${difference.at + 1}: ${difference.line}`,
+    ...difference.what.map((text) => `  ${text}`),
+  ].join('\n');
+}
+
+/** Every answer of every target. */
+function transcript(one: Case, results: Results[number]): string {
+  const out: string[] = [];
+  one.lines.forEach((line, at) => {
+    out.push(line === REMOUNT ? REMOUNT : `${at + 1} ${line}`);
+    for (const [target, { outcomes }] of results) {
+      const outcome = outcomes.at(at);
+      if (outcome === undefined || parseLine(line).verb === REMOUNT) continue;
+      const fields = Object.entries(outcome.fields).map(([key, value]) => ` ${key}=${value}`);
+      out.push(
+        `    ${target}: ${outcome.error}${fields.join('')}${outcome.rows.map((row) => ` | ${Object.values(row).join(' ')}`).join('')}`,
+      );
+    }
+  });
+  for (const [target, { manifest, failure }] of results) {
+    out.push(`${target}: ${failure ?? ''}`);
+    for (const [file, fields] of manifest ?? [])
+      out.push(
+        `    ${file} ${Object.entries(fields)
+          .map(([key, value]) => `${key}=${value}`)
+          .join(' ')}`,
+      );
+  }
+  return out.join('\n') + '\n';
+}

@@ -1,0 +1,299 @@
+/**
+ * Plays cases: many at once in one mount of each target, each case in a directory of its own, for a mount costs more than a case.
+ *
+ * The case's root is <mount>/<name>/r; one level more than needed, so that a symlink to `../x` stays in the case.
+ */
+import fs from 'node:fs';
+import path from 'node:path';
+import { build, type Entry, merge, type Tree, under } from '../support/layers.js';
+import { removeDirectory, temporaryDirectory } from '../support/leaks.js';
+import { HelperError, op, type Outcome, Syscalls } from '../support/syscalls.js';
+import { type Mounted, target } from '../support/targets.js';
+import { type Manifest, toManifest } from '../support/trees.js';
+import { type Case, parseLine, REMOUNT } from './case';
+
+export interface RunOptions {
+  /** of support/targets.ts, and "plain"; "kernel" is kernel-overlay */
+  targets: readonly string[];
+  /** mount options for plyfs */
+  plyfsOptions?: readonly string[];
+  /** leave everything in place, and say where */
+  keep?: boolean;
+  /** mount what plyfs wrote with the kernel's overlayfs, and the other way round */
+  cross?: boolean;
+  timeoutMs?: number;
+  /** for compare() */
+  every?: boolean;
+}
+
+/** What a target made of one case. */
+export interface Played {
+  /** per line of the case; shorter when the target hung or died */
+  outcomes: Outcome[];
+  /** the tree at the end */
+  manifest?: Manifest;
+  /** after the file system was mounted once more */
+  again?: Manifest;
+  /** as the other overlay shows what this one wrote */
+  crossed?: Manifest;
+  /** the target did not answer, or died */
+  failure?: string;
+}
+
+/** per case, by target */
+export type Results = Map<string, Played>[];
+
+/** One of the file systems under comparison. */
+interface Side {
+  name: string;
+  /** holds the cases' directories */
+  directory: string;
+  mounted?: Mounted;
+}
+
+const ROOT = 'r';
+const nameOf = (index: number): string => `s${index}`;
+
+// ---- trees -----------------------------------------------------------------------------------------------------------------------------
+
+/** The trees of all cases side by side: what layer `at` of the mount holds. */
+function layerOfAll(cases: readonly Case[], at: number): Tree {
+  const all: Tree = {};
+  cases.forEach((one, index) => {
+    const layer = one.layers[at] as Tree | undefined;
+    if (layer !== undefined) Object.assign(all, under(`${nameOf(index)}/${ROOT}`, layer));
+  });
+  return all;
+}
+
+/** Every path of a layer that is a name of the file at `first`. */
+function namesOf(layer: Tree, first: string): string[] {
+  return Object.entries(layer).flatMap(([path, entry]) => (path === first || (entry as Entry).first === first ? [path] : []));
+}
+
+/** Names of lower files that the merge hides: an overlay counts them in nlink, so the plain tree has them elsewhere. */
+export function hiddenLinks(layers: readonly Tree[], merged: Tree): string[] {
+  const hidden: string[] = [];
+  for (const layer of layers) {
+    for (const [path, entry] of Object.entries(layer)) {
+      if (path === '.' || (entry as Entry).type === 'd' || (entry as Entry).type === 'h') continue;
+      const names = namesOf(layer, path);
+      if (names.length === 1) continue;
+      const seen = names.filter((name) => name in merged && layers.find((other) => name in other) === layer);
+      if (seen.length > 0) for (let i = seen.length; i < names.length; i++) hidden.push(seen[0]);
+    }
+  }
+  return hidden;
+}
+
+export function mergedOf(one: Case): Tree {
+  const root = one.layers[0]['.'];
+  return { '.': root, ...merge(one.layers.map(({ '.': _, ...layer }) => layer)) };
+}
+
+function plainOfAll(cases: readonly Case[]): Tree {
+  const all: Tree = {};
+  cases.forEach((one, index) => {
+    const merged = mergedOf(one);
+    const at = `${nameOf(index)}/${ROOT}`;
+    Object.assign(all, under(at, merged));
+    hiddenLinks(one.layers, merged).forEach((path, i) => {
+      const entry = merged[path] as Entry;
+      all[`${nameOf(index)}/hidden${i}`] = { type: 'h', first: `${at}/${entry.type === 'h' ? entry.first! : path}` };
+    });
+  });
+  return all;
+}
+
+// ---- sides -----------------------------------------------------------------------------------------------------------------------------
+
+/** No sync at every unmount: it would cost more than the cases. */
+const KERNEL_OPTIONS = ['volatile'];
+
+/** Adds to `sides` one by one: what was mounted before a failure is to be unmounted. */
+async function setUp(base: string, cases: readonly Case[], options: RunOptions, sides: Side[]): Promise<void> {
+  const depth = Math.max(...cases.map((one) => one.layers.length));
+  const lowers: string[] = [];
+  for (let at = 0; at < depth; at++) {
+    const directory = path.join(base, `l${at}`);
+    fs.mkdirSync(directory);
+    await build(directory, layerOfAll(cases, at));
+    lowers.push(directory);
+  }
+  for (const name of options.targets) {
+    if (name === 'plain') {
+      const directory = path.join(base, 'plain');
+      fs.mkdirSync(directory);
+      await build(directory, plainOfAll(cases));
+      sides.push({ name, directory });
+    } else {
+      const mounted = await mount(name, lowers, options);
+      sides.push({ name, directory: mounted.mountpoint, mounted });
+    }
+  }
+}
+
+function mount(name: string, lowers: readonly string[], options: RunOptions, from?: Mounted): Promise<Mounted> {
+  const kernel = name === 'kernel';
+  const mountOptions = kernel ? KERNEL_OPTIONS : name.startsWith('plyfs') ? (options.plyfsOptions ?? []) : [];
+  const upper = from && { upper: from.upper, work: from.work };
+  return target(kernel ? 'kernel-overlay' : name).setup(lowers, { mountOptions, ...(upper && { upper }) });
+}
+
+/** The kernel refuses to mount an upper again that was mounted volatile, unless this is gone. */
+function forgetVolatile(mounted: Mounted): void {
+  fs.rmSync(path.join(mounted.work, 'work/incompat'), { recursive: true, force: true });
+}
+
+async function remount(side: Side): Promise<void> {
+  if (side.mounted === undefined) return;
+  await side.mounted.unmount();
+  forgetVolatile(side.mounted);
+  await side.mounted.remount();
+}
+
+async function tearDown(sides: readonly Side[], base: string, keep: boolean): Promise<void> {
+  if (keep) {
+    console.log(`kept: ${base} ${sides.map((side) => `${side.name}: ${side.directory}`).join(', ')}`);
+    return;
+  }
+  for (const side of sides) await side.mounted?.teardown();
+  await removeDirectory(base);
+}
+
+// ---- playing ---------------------------------------------------------------------------------------------------------------------------
+
+/** A case's lines between two remounts. */
+function phasesOf(lines: readonly string[]): string[][] {
+  const phases: string[][] = [[]];
+  for (const line of lines) {
+    if (line === REMOUNT) phases.push([]);
+    else phases[phases.length - 1].push(line);
+  }
+  return phases;
+}
+
+/** What closes all that the lines may have left open: the next case's lines use the same names. */
+function closing(lines: readonly string[]): string[] {
+  const open = new Map<string, string>();
+  for (const line of lines) {
+    const { verb, args } = parseLine(line);
+    if (verb === 'open') open.set(args.fd, `close fd=${args.fd}`);
+    else if (verb === 'close') open.delete(args.fd);
+    else if (verb === 'mmap') open.set(`map ${args.map}`, `munmap map=${args.map}`);
+    else if (verb === 'munmap') open.delete(`map ${args.map}`);
+  }
+  return [...open.values()];
+}
+
+const REMOUNTED: Outcome = { error: 'ok', fields: {}, rows: [] };
+
+class Player {
+  private helper: Syscalls | undefined;
+
+  constructor(
+    private readonly side: Side,
+    private readonly results: Results,
+    private readonly timeoutMs: number,
+  ) {}
+
+  private played(index: number): Played {
+    const { name } = this.side;
+    const known = this.results[index].get(name);
+    if (known !== undefined) return known;
+    const made: Played = { outcomes: [] };
+    this.results[index].set(name, made);
+    return made;
+  }
+
+  /** Runs lines in a case's directory; what went wrong with the target itself is noted, and the next case gets a new helper. */
+  private async run(index: number, lines: readonly string[]): Promise<Outcome[] | undefined> {
+    const { directory, mounted } = this.side;
+    this.helper ??= Syscalls.start(directory, { timeoutMs: this.timeoutMs, onHang: () => mounted?.tearAway() });
+    const enter = op('chdir', { path: `${directory}/${nameOf(index)}/${ROOT}` });
+    try {
+      const [entered, ...outcomes] = await this.helper.run([enter, ...lines]);
+      if (entered.error !== 'ok') throw new Error(`cannot enter the case: ${entered.error}`);
+      return outcomes;
+    } catch (error) {
+      const played = this.played(index);
+      played.failure = error instanceof Error ? error.message : String(error);
+      if (error instanceof HelperError) played.outcomes.push(...error.outcomes.slice(1));
+      await this.end();
+      return undefined;
+    }
+  }
+
+  async phase(cases: readonly Case[], number: number): Promise<void> {
+    for (const [index, one] of cases.entries()) {
+      const lines = phasesOf(one.lines)[number] as string[] | undefined;
+      const played = this.played(index);
+      if (lines === undefined || played.failure !== undefined) continue;
+      const outcomes = await this.run(index, [...lines, ...closing(lines)]);
+      if (outcomes === undefined) continue;
+      if (number > 0) played.outcomes.push(REMOUNTED);
+      played.outcomes.push(...outcomes.slice(0, lines.length));
+    }
+    await this.end();
+  }
+
+  async manifests(cases: readonly Case[], as: 'manifest' | 'again' | 'crossed'): Promise<void> {
+    for (const index of cases.keys()) {
+      const played = this.played(index);
+      if (played.failure !== undefined) continue;
+      const outcomes = await this.run(index, ['manifest path=. ino=1']);
+      if (outcomes === undefined) continue;
+      if (outcomes[0].error !== 'ok') played.failure = `the tree cannot be read: ${outcomes[0].error}`;
+      else played[as] = toManifest(outcomes[0].rows);
+    }
+    await this.end();
+  }
+
+  async end(): Promise<void> {
+    const { helper } = this;
+    this.helper = undefined;
+    await helper?.end();
+  }
+}
+
+/** The upper of one overlay is shown by the other. */
+async function cross(side: Side, cases: readonly Case[], results: Results, options: RunOptions): Promise<void> {
+  if (side.mounted === undefined) return;
+  const other = side.name === 'kernel' ? options.targets.find((name) => name.startsWith('plyfs')) : 'kernel';
+  if (other === undefined) return;
+  await side.mounted.unmount();
+  forgetVolatile(side.mounted);
+  const mounted = await mount(other, side.mounted.lowers, options, side.mounted);
+  try {
+    await new Player({ name: side.name, directory: mounted.mountpoint, mounted }, results, LIMIT_MS).manifests(cases, 'crossed');
+  } finally {
+    await mounted.teardown();
+  }
+}
+
+const LIMIT_MS = 20_000;
+
+export async function play(cases: readonly Case[], options: RunOptions): Promise<Results> {
+  const results: Results = cases.map(() => new Map<string, Played>());
+  const base = temporaryDirectory();
+  const sides: Side[] = [];
+  try {
+    await setUp(base, cases, options, sides);
+    const players = sides.map((side) => new Player(side, results, options.timeoutMs ?? LIMIT_MS));
+    const phases = Math.max(...cases.map((one) => phasesOf(one.lines).length));
+    for (let number = 0; number < phases; number++) {
+      if (number > 0) await Promise.all(sides.map(remount));
+      await Promise.all(players.map((player) => player.phase(cases, number)));
+    }
+    await Promise.all(players.map((player) => player.manifests(cases, 'manifest')));
+    for (const [at, side] of sides.entries()) {
+      if (side.mounted === undefined || side.name === 'kernel') continue;
+      await remount(side);
+      await players[at].manifests(cases, 'again');
+    }
+    if (options.cross) for (const side of sides) await cross(side, cases, results, options);
+  } finally {
+    await tearDown(sides, base, options.keep ?? false);
+  }
+  return results;
+}
