@@ -90,7 +90,7 @@ export function parse(text: string): Case {
   const one: Case = { seed: 0, layers: [], lines: [] };
   let into: 'nothing' | 'layer' | 'operations' = 'nothing';
   for (const line of text.split('\n').map((raw) => raw.trim())) {
-    if (line === '' || line.startsWith('#')) continue;
+    if (line === '' || line === '#' || line.startsWith('# ')) continue;
     if (line === 'layer' && into !== 'operations') {
       into = 'layer';
       one.layers.push({});
