@@ -21,6 +21,8 @@ export interface SetupOptions {
   upper?: Tree | { upper: string; work: string };
   /** further mount options, of the target's own kind */
   mountOptions?: readonly string[];
+  /** plyfs: file that its engine's log is appended to */
+  log?: string;
 }
 
 export interface Mounted {
@@ -198,7 +200,8 @@ class Plyfs extends Directories {
   async mount(): Promise<void> {
     if (!fs.existsSync(plyfsBinary)) throw new Error(`${plyfsBinary} does not exist: make build`);
     const options = this.withExtra(this.layerOptions(this.lowers), ...this.variant);
-    await must(plyfsBinary, ['-o', options, this.mountpoint], { timeoutMs: 20_000 });
+    const log = this.options.log === undefined ? [] : ['--log', this.options.log];
+    await must(plyfsBinary, [...log, '-o', options, this.mountpoint], { timeoutMs: 20_000 });
   }
 }
 
