@@ -478,6 +478,11 @@ function retireLowerFd(m: Mount, node: number): void {
  */
 function swapOut(m: Mount, node: number): number {
   const { i32, table } = m;
+  if (i32[node + Inode.LOWER_PATH] === 0) {
+    i32[node + Inode.LOWER_PATH] = table.holdBlob(i32[node + Inode.DATA_PATH]);
+    i32[node + Inode.LAYER] = i32[node + Inode.DATA_LAYER];
+  }
+  m.clearFlags(node, InodeFlags.UPPER | InodeFlags.METACOPY | InodeFlags.INDEXED);
   table.removeIdent(node);
   for (let dentry = i32[node + Inode.DENTRY]; dentry !== 0; dentry = i32[node + Inode.DENTRY]) table.unbind(dentry);
   m.setFlags(node, InodeFlags.SWAPPED);
@@ -545,6 +550,7 @@ function endFill(m: Mount, node: number, fd: number, name: number, size: number)
   if (result >= 0) result = disk.removexattr(fd, name, names.metacopy);
   if (result < 0) return result;
   disk.removexattr(fd, name, names.redirect); // without the metacopy mark it says nothing
+  if (i32[node + Inode.OPEN_PASSTHROUGH] > 0 && i32[node + Inode.DENTRY] !== 0) return swapOut(m, node);
   retireLowerFd(m, node);
   m.clearFlags(node, InodeFlags.METACOPY);
   return 0;

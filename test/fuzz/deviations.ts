@@ -1,7 +1,7 @@
 /**
  * What an overlay does differently from a plain directory, known and with the reason. Whatever differs and is not here is a finding.
  */
-import { format, parseLine } from './case';
+import { parseLine } from './case';
 import type { Context } from './compare';
 import type { Entry } from '../support/layers.js';
 import { ELF_HEAD } from './trees';
@@ -252,64 +252,11 @@ export const deviations: readonly Deviation[] = [
     applies: (context) => hasElf(context) && (context.line.args.fd !== undefined || context.line.verb === 'mread'),
   },
 
-  // ---- open bugs of plyfs ----------------------------------------------------------------------------------------------------------------
-
   {
-    name: 'OPEN: root loses the setuid bit of a file with capabilities',
-    open: 'root-writes-a-setuid-file-with-capabilities.case',
+    name: 'a removed directory takes no xattrs',
     targets: PLYFS,
-    reason: 'SETATTR with valid 0 follows the removal of the capability, and is taken for the stripping of setuid',
+    reason: 'nothing of it is left on disk to keep them (docs/compatibility.md)',
     parts: true,
-    applies: (context) =>
-      only(context, 'mode') &&
-      (parseInt(context.plain.mode, 8) & 0o777) === parseInt(context.other.mode, 8) &&
-      format(context.one).includes('security.capability'),
-  },
-  {
-    name: 'OPEN: chown takes setgid from a file that its group cannot execute',
-    open: 'chown-keeps-setgid-without-group-execute.case',
-    targets: PLYFS,
-    reason: 'setattr_should_drop_sgid: without S_IXGRP the bit stays for a capable caller',
-    parts: true,
-    applies: (context) =>
-      only(context, 'mode') &&
-      (parseInt(context.plain.mode, 8) & 0o2010) === 0o2000 &&
-      (parseInt(context.plain.mode, 8) & ~0o2000) === parseInt(context.other.mode, 8),
-  },
-  {
-    name: 'OPEN: a default ACL takes setgid from its directory',
-    open: 'a-default-acl-keeps-setgid.case',
-    targets: PLYFS,
-    reason: 'only an access ACL may, and only of a caller who is not in the group',
-    parts: true,
-    applies: (context) =>
-      only(context, 'mode') &&
-      context.plain.type === 'd' &&
-      (parseInt(context.plain.mode, 8) & ~0o2000) === parseInt(context.other.mode, 8),
-  },
-  {
-    name: 'OPEN: an ELF lower that was open answers ESTALE',
-    open: 'an-open-elf-lower-is-linked-and-written.case, an-open-elf-lower-is-renamed-and-truncated.case',
-    targets: PLYFS,
-    reason: 'the node that takes its place is not found by every name',
-    parts: true,
-    applies: (context) => hasElf(context) && context.other.error === 'ESTALE',
-  },
-  {
-    name: 'OPEN: xattrs of a removed directory',
-    open: 'a-removed-directory-is-still-a-file.case, a-renamed-and-removed-directory-is-still-a-file.case',
-    targets: PLYFS,
-    reason: 'EIO, ESTALE or ENOENT through a descriptor that was opened before',
-    parts: true,
-    applies: ({ line, other }) =>
-      line.verb.endsWith('xattr') && (line.args.fd ?? line.args.at) !== undefined && /^(EIO|ESTALE|ENOENT)$/.test(other.error),
-  },
-  {
-    name: 'OPEN: hard links in an upper that the kernel wrote',
-    open: 'hard-links-in-an-upper-that-the-kernel-wrote.case',
-    targets: KERNEL,
-    reason: 'a name in the upper and one that is still in the lower are two files to plyfs',
-    parts: true,
-    applies: (context) => context.line.verb === CROSSED && only(context, 'group'),
+    applies: ({ line, other }) => line.verb.endsWith('xattr') && (line.args.fd ?? line.args.at) !== undefined && other.error === 'ESTALE',
   },
 ];

@@ -212,6 +212,7 @@ export const enum InodeFlags {
   /** replaced by another node after the ESTALE swap: serves its old opens only */ SWAPPED = 1 << 12,
   /** a container's own char 0/0 */ FAKE_WHITEOUT = 1 << 13,
   /** the kernel refused a passthrough backing: served */ NO_BACKING = 1 << 14,
+  /** security.capability was just removed: the SETATTR without a field that follows may be about that only */ LOST_CAPABILITY = 1 << 15,
 }
 
 export const enum LoadState {
