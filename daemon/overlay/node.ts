@@ -203,6 +203,8 @@ export function attributes(m: Mount, node: number, out: number): number {
   }
   if ((flags & InodeFlags.GONE) !== 0) i32[at + StatRecord.nlink / 4] = 0;
   else if ((flags & InodeFlags.MERGED) !== 0) i32[at + StatRecord.nlink / 4] = 1;
+  if (m.squashUid >= 0) i32[at + StatRecord.uid / 4] = m.squashUid;
+  if (m.squashGid >= 0) i32[at + StatRecord.gid / 4] = m.squashGid;
   return 0;
 }
 
