@@ -4,6 +4,8 @@
  *   # anything
  *   layer                                       the topmost first
  *   a/b f mode=0644 uid=1000 data=text          an entry: path, type, attributes (as in support/layers.ts; bytes as \xHH)
+ *   before                                      done to an overlay of these layers first: its upper is then the topmost layer
+ *   mkdir path=d
  *   operations
  *   open fd=f1 path=a/b flags=O_RDWR            the helper's lines (support/syscalls.c)
  *   remount                                     descriptors closed, unmounted, mounted again
@@ -16,6 +18,7 @@ export interface Case {
   seed: number;
   /** topmost first; the root itself is "." */
   layers: Tree[];
+  before: string[];
   lines: string[];
 }
 
@@ -59,6 +62,7 @@ export function format(one: Case): string {
     out.push('layer');
     for (const [path, entry] of Object.entries(layer)) out.push(entryText(path, entry as Entry));
   }
+  if (one.before.length > 0) out.push('before', ...one.before);
   out.push('operations', ...one.lines);
   return out.join('\n') + '\n';
 }
@@ -87,14 +91,15 @@ function parseEntry(text: string): [string, Entry] {
 }
 
 export function parse(text: string): Case {
-  const one: Case = { seed: 0, layers: [], lines: [] };
-  let into: 'nothing' | 'layer' | 'operations' = 'nothing';
+  const one: Case = { seed: 0, layers: [], before: [], lines: [] };
+  let into: 'nothing' | 'layer' | 'before' | 'operations' = 'nothing';
   for (const line of text.split('\n').map((raw) => raw.trim())) {
     if (line === '' || line === '#' || line.startsWith('# ')) continue;
     if (line === 'layer' && into !== 'operations') {
       into = 'layer';
       one.layers.push({});
-    } else if (line === 'operations') into = 'operations';
+    } else if (line === 'before' || line === 'operations') into = line;
+    else if (into === 'before') one.before.push(line);
     else if (into === 'operations') one.lines.push(line);
     else if (into === 'layer') {
       const [path, entry] = parseEntry(line);

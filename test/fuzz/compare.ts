@@ -155,6 +155,7 @@ class Judge {
   }
 
   judge(target: string, played: Played): void {
+    if (this.tree(target, 'the tree at the start', this.plain.start, played.start, 'alike')) return;
     const ended =
       this.outcomes(target, played) ||
       this.failure(target, played) ||

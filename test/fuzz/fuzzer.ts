@@ -27,17 +27,29 @@ export interface FuzzOptions {
   cross: boolean;
   keep: boolean;
   shrink: boolean;
+  /** the overlay that writes the topmost layer of each case; undefined: none */
+  before?: string;
   /** bugs that are known to be open are findings too */
   every: boolean;
   say: (text: string) => void;
 }
 
-export function makeCase(seed: number, ops: number): Case {
+const OPERATIONS_BEFORE = 40;
+
+/**
+ * The case of a seed. With `before`, an overlay has written the topmost layer; then no hard links, for the index that joins them is lost when
+ * an upper becomes a lower.
+ */
+export function makeCase(seed: number, ops: number, before = false): Case {
   const random = new Random(seed, 20);
   const names = randomNames(random);
   const elf = random.chance(15);
-  const one: Case = { seed, layers: randomLayers(random, names, elf), lines: [] };
+  const one: Case = { seed, layers: randomLayers(random, names, elf, !before), before: [], lines: [] };
   const { '.': _, ...merged } = mergedOf(one);
+  if (before)
+    one.before = randomOperations(random, names, merged, elf, OPERATIONS_BEFORE).filter(
+      (line) => line !== REMOUNT && !line.startsWith('link'),
+    );
   one.lines = randomOperations(random, names, merged, elf, ops);
   return one;
 }
@@ -51,8 +63,8 @@ export class Fuzzer {
   constructor(private readonly options: FuzzOptions) {}
 
   private get runOptions(): RunOptions {
-    const { targets, plyfsOptions = [], keep, cross, every } = this.options;
-    return { targets, plyfsOptions, keep, cross, every };
+    const { targets, plyfsOptions = [], keep, cross, every, before } = this.options;
+    return { targets, plyfsOptions, keep, cross, every, ...(before !== undefined && { before }) };
   }
 
   /** True when nothing differed. */
@@ -64,7 +76,9 @@ export class Fuzzer {
       while (next < seed + seeds && this.found < most) {
         const from = next;
         next = Math.min(next + batch, seed + seeds);
-        await this.batch(Array.from({ length: next - from }, (_, i) => makeCase(from + i, this.options.ops)));
+        await this.batch(
+          Array.from({ length: next - from }, (_, i) => makeCase(from + i, this.options.ops, this.options.before !== undefined)),
+        );
       }
     };
     await Promise.all(Array.from({ length: jobs }, worker));

@@ -5,7 +5,7 @@
  *   npm run fuzz:fs -- --replay FILE [--replay FILE…]     cases, as they were printed; with --verbose every answer
  *
  * --sync: plyfs syncs what it copies up (else it is mounted volatile); --options: more mount options for plyfs; --cross: what one overlay wrote is
- * also mounted by the other. A case follows from its seed. A difference is shrunk, printed and kept in fuzz-SEED.case. Status 1 when there was one.
+ * also mounted by the other; --before kernel|plyfs: that overlay has written the topmost layer. A case follows from its seed. A difference is shrunk, printed and kept in fuzz-SEED.case. Status 1 when there was one.
  */
 import { spawnSync } from 'node:child_process';
 import { parseArgs } from 'node:util';
@@ -27,6 +27,7 @@ const { values } = parseArgs({
     sync: { type: 'boolean', default: false },
     keep: { type: 'boolean', default: false },
     every: { type: 'boolean', default: false },
+    before: { type: 'string' },
     replay: { type: 'string', multiple: true },
     verbose: { type: 'boolean', default: false },
     'no-shrink': { type: 'boolean', default: false },
@@ -50,6 +51,7 @@ const options: FuzzOptions = {
   cross: values.cross,
   keep: values.keep,
   every: values.every,
+  ...(values.before !== undefined && { before: values.before }),
   shrink: !values['no-shrink'],
   say: (text) => void process.stdout.write(text),
 };

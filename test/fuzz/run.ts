@@ -7,6 +7,7 @@ import fs from 'node:fs';
 import path from 'node:path';
 import { build, type Entry, merge, type Tree, under } from '../support/layers.js';
 import { removeDirectory, temporaryDirectory } from '../support/leaks.js';
+import { run } from '../support/mounts.js';
 import { HelperError, op, type Outcome, Syscalls } from '../support/syscalls.js';
 import { type Mounted, target } from '../support/targets.js';
 import { type Manifest, toManifest } from '../support/trees.js';
@@ -24,12 +25,16 @@ export interface RunOptions {
   timeoutMs?: number;
   /** for compare() */
   every?: boolean;
+  /** the overlay that does what a case says is done before; default kernel */
+  before?: string;
 }
 
 /** What a target made of one case. */
 export interface Played {
   /** per line of the case; shorter when the target hung or died */
   outcomes: Outcome[];
+  /** the tree at the start, when an overlay wrote the topmost layer */
+  start?: Manifest;
   /** the tree at the end */
   manifest?: Manifest;
   /** after the file system was mounted once more */
@@ -110,8 +115,16 @@ function plainOfAll(cases: readonly Case[]): Tree {
 /** No sync at every unmount: it would cost more than the cases. */
 const KERNEL_OPTIONS = ['volatile'];
 
-/** Adds to `sides` one by one: what was mounted before a failure is to be unmounted. */
-async function setUp(base: string, cases: readonly Case[], options: RunOptions, sides: Side[]): Promise<void> {
+/** What one run has mounted and made; added one by one, for what was mounted before a failure is to be unmounted. */
+interface Stage {
+  base: string;
+  sides: Side[];
+  /** whose upper is the topmost layer */
+  writer?: Mounted;
+}
+
+async function setUp(stage: Stage, cases: readonly Case[], options: RunOptions): Promise<void> {
+  const { base, sides } = stage;
   const depth = Math.max(...cases.map((one) => one.layers.length));
   const lowers: string[] = [];
   for (let at = 0; at < depth; at++) {
@@ -120,17 +133,35 @@ async function setUp(base: string, cases: readonly Case[], options: RunOptions, 
     await build(directory, layerOfAll(cases, at));
     lowers.push(directory);
   }
+  const plain = path.join(base, 'plain');
+  fs.mkdirSync(plain);
+  if (cases.some(({ before }) => before.length > 0)) await writeTopmost(stage, cases, lowers, plain, options);
+  else await build(plain, plainOfAll(cases));
   for (const name of options.targets) {
-    if (name === 'plain') {
-      const directory = path.join(base, 'plain');
-      fs.mkdirSync(directory);
-      await build(directory, plainOfAll(cases));
-      sides.push({ name, directory });
-    } else {
+    if (name === 'plain') sides.push({ name, directory: plain });
+    else {
       const mounted = await mount(name, lowers, options);
       sides.push({ name, directory: mounted.mountpoint, mounted });
     }
   }
+}
+
+/** Lets an overlay write one more layer, which is then the topmost; the plain tree is a copy of what that overlay shows in the end. */
+async function writeTopmost(stage: Stage, cases: readonly Case[], lowers: string[], plain: string, options: RunOptions): Promise<void> {
+  const name = options.before ?? 'kernel';
+  const writer = await mount(name, lowers, options);
+  stage.writer = writer;
+  const results: Results = cases.map(() => new Map<string, Played>());
+  const asCases = cases.map((one) => ({ ...one, lines: one.before }));
+  await new Player({ name, directory: writer.mountpoint, mounted: writer }, results, LIMIT_MS).phase(asCases, 0);
+  const failed = results.map((result) => result.get(name)?.failure).find((failure) => failure !== undefined);
+  if (failed !== undefined) throw new Error(`writing the topmost layer: ${failed}`);
+  const { status, stderr } = await run('cp', ['-a', `${writer.mountpoint}/.`, plain]);
+  // The kernel lists whiteouts that are not there (deviations.ts).
+  const serious = stderr.split('\n').filter((text) => text !== '' && !/cannot stat .*: No such file or directory$/.test(text));
+  if (status === null || serious.length > 0) throw new Error(`copying what ${name} shows: ${serious.join('\n')}`);
+  await writer.unmount();
+  lowers.unshift(writer.upper);
 }
 
 function mount(name: string, lowers: readonly string[], options: RunOptions, from?: Mounted): Promise<Mounted> {
@@ -152,12 +183,13 @@ async function remount(side: Side): Promise<void> {
   await side.mounted.remount();
 }
 
-async function tearDown(sides: readonly Side[], base: string, keep: boolean): Promise<void> {
+async function tearDown({ sides, base, writer }: Stage, keep: boolean): Promise<void> {
   if (keep) {
     console.log(`kept: ${base} ${sides.map((side) => `${side.name}: ${side.directory}`).join(', ')}`);
     return;
   }
   for (const side of sides) await side.mounted?.teardown();
+  await writer?.teardown();
   await removeDirectory(base);
 }
 
@@ -237,7 +269,7 @@ class Player {
     await this.end();
   }
 
-  async manifests(cases: readonly Case[], as: 'manifest' | 'again' | 'crossed'): Promise<void> {
+  async manifests(cases: readonly Case[], as: 'start' | 'manifest' | 'again' | 'crossed'): Promise<void> {
     for (const index of cases.keys()) {
       const played = this.played(index);
       if (played.failure !== undefined) continue;
@@ -275,11 +307,12 @@ const LIMIT_MS = 20_000;
 
 export async function play(cases: readonly Case[], options: RunOptions): Promise<Results> {
   const results: Results = cases.map(() => new Map<string, Played>());
-  const base = temporaryDirectory();
-  const sides: Side[] = [];
+  const stage: Stage = { base: temporaryDirectory(), sides: [] };
+  const { sides } = stage;
   try {
-    await setUp(base, cases, options, sides);
+    await setUp(stage, cases, options);
     const players = sides.map((side) => new Player(side, results, options.timeoutMs ?? LIMIT_MS));
+    if (stage.writer !== undefined) await Promise.all(players.map((player) => player.manifests(cases, 'start')));
     const phases = Math.max(...cases.map((one) => phasesOf(one.lines).length));
     for (let number = 0; number < phases; number++) {
       if (number > 0) await Promise.all(sides.map(remount));
@@ -293,7 +326,7 @@ export async function play(cases: readonly Case[], options: RunOptions): Promise
     }
     if (options.cross) for (const side of sides) await cross(side, cases, results, options);
   } finally {
-    await tearDown(sides, base, options.keep ?? false);
+    await tearDown(stage, options.keep ?? false);
   }
   return results;
 }

@@ -46,6 +46,10 @@ export class Shrinker {
     for (let before = ''; before !== this.size() && this.rounds < MOST_ROUNDS;) {
       before = this.size();
       await this.fewerLines();
+      await this.remove(
+        (one) => one.before.length,
+        (one, at) => ({ ...one, before: one.before.filter((_, i) => i !== at) }),
+      );
       await this.remove((one) => one.layers.length, withoutLayer);
       await this.remove((one) => entriesOf(one).length, withoutEntry);
       await this.remove((one) => attributesOf(one).length, withoutAttribute);
@@ -55,7 +59,7 @@ export class Shrinker {
   }
 
   private size(): string {
-    return `${this.best.lines.join('\n').length} ${JSON.stringify(this.best.layers).length}`;
+    return `${this.best.lines.concat(this.best.before).join('\n').length} ${JSON.stringify(this.best.layers).length}`;
   }
 
   /** Plays candidates; takes the first that still fails. Which of them failed. */

@@ -141,6 +141,7 @@ interface Growing {
   random: Random;
   names: readonly string[];
   elf: boolean;
+  hardLinks: boolean;
   layer: Tree;
   /** paths of files that can get another name */
   files: string[];
@@ -151,7 +152,7 @@ function grow(g: Growing, directory: string, depth: number): void {
   const names = random.shuffle([...g.names]).slice(0, random.between(depth === 0 ? 2 : 0, 4));
   for (const name of names) {
     const path = directory === '' ? name : `${directory}/${name}`;
-    const kind = random.weighted({ f: 46, d: depth < 3 ? 30 : 0, l: 8, h: 8, p: 2, s: 1, c: 2, b: 1, whiteout: 8 });
+    const kind = random.weighted({ f: 46, d: depth < 3 ? 30 : 0, l: 8, h: g.hardLinks ? 8 : 0, p: 2, s: 1, c: 2, b: 1, whiteout: 8 });
     if (kind === 'whiteout') layer[path] = { type: 'c', dev: '0:0', mode: 0 };
     else if (kind === 'd') {
       layer[path] = { type: 'd', ...attributes(random, 'd') };
@@ -172,12 +173,12 @@ function opaque(layer: Tree, path: string): void {
 }
 
 /** One to three layers, the topmost first. Their root is ".". */
-export function randomLayers(random: Random, names: readonly string[], elf: boolean): Tree[] {
+export function randomLayers(random: Random, names: readonly string[], elf: boolean, hardLinks = true): Tree[] {
   const count = random.pick([1, 2, 2, 3]);
   return Array.from({ length: count }, () => {
     const root: Entry = { type: 'd', ...attributes(random, 'd'), mode: random.pick([0o755, 0o777, 0o777, 0o1777, 0o2777]) };
     const layer: Tree = { '.': root };
-    grow({ random, names, elf, layer, files: [] }, '', 0);
+    grow({ random, names, elf, hardLinks, layer, files: [] }, '', 0);
     return layer;
   });
 }
