@@ -4,7 +4,7 @@
  *   # anything
  *   layer                                       the topmost first
  *   a/b f mode=0644 uid=1000 data=text          an entry: path, type, attributes (as in support/layers.ts; bytes as \xHH)
- *   before                                      done to an overlay of these layers first: its upper is then the topmost layer
+ *   before kernel                               done to an overlay of these layers first: its upper is then the topmost layer
  *   mkdir path=d
  *   operations
  *   open fd=f1 path=a/b flags=O_RDWR            the helper's lines (support/syscalls.c)
@@ -18,7 +18,10 @@ export interface Case {
   seed: number;
   /** topmost first; the root itself is "." */
   layers: Tree[];
+  /** done to an overlay of the layers first, whose upper is then the topmost layer */
   before: string[];
+  /** which overlay: kernel or plyfs; '' when nothing is done before */
+  by: string;
   lines: string[];
 }
 
@@ -62,7 +65,7 @@ export function format(one: Case): string {
     out.push('layer');
     for (const [path, entry] of Object.entries(layer)) out.push(entryText(path, entry as Entry));
   }
-  if (one.before.length > 0) out.push('before', ...one.before);
+  if (one.by !== '') out.push(`before ${one.by}`, ...one.before);
   out.push('operations', ...one.lines);
   return out.join('\n') + '\n';
 }
@@ -91,15 +94,18 @@ function parseEntry(text: string): [string, Entry] {
 }
 
 export function parse(text: string): Case {
-  const one: Case = { seed: 0, layers: [], before: [], lines: [] };
+  const one: Case = { seed: 0, layers: [], before: [], by: '', lines: [] };
   let into: 'nothing' | 'layer' | 'before' | 'operations' = 'nothing';
   for (const line of text.split('\n').map((raw) => raw.trim())) {
     if (line === '' || line === '#' || line.startsWith('# ')) continue;
     if (line === 'layer' && into !== 'operations') {
       into = 'layer';
       one.layers.push({});
-    } else if (line === 'before' || line === 'operations') into = line;
-    else if (into === 'before') one.before.push(line);
+    } else if (line === 'operations') into = 'operations';
+    else if (/^before (kernel|plyfs)$/.test(line) && into === 'layer') {
+      into = 'before';
+      one.by = line.slice('before '.length);
+    } else if (into === 'before') one.before.push(line);
     else if (into === 'operations') one.lines.push(line);
     else if (into === 'layer') {
       const [path, entry] = parseEntry(line);

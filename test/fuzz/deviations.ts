@@ -230,6 +230,13 @@ export const deviations: readonly Deviation[] = [
       context.one.lines.slice(0, context.at).some((text) => /^(chmod|chown|utimens|setxattr|removexattr) fd=/.test(text)),
   },
   {
+    name: 'the copy of what an overlay wrote has other holes',
+    targets: ANY,
+    reason: 'the plain tree is a copy by cp, which makes holes of its own',
+    parts: false,
+    applies: ({ line, one }) => one.by !== '' && (line.verb === 'segments' || /DATA|HOLE/.test(line.args.whence ?? '')),
+  },
+  {
     name: 'unwritten extents are data to one and a hole to the other',
     targets: ANY,
     reason: 'what fallocate left, SEEK_DATA and SEEK_HOLE report by the state of the page cache',
@@ -275,5 +282,16 @@ export const deviations: readonly Deviation[] = [
     reason: 'after the ESTALE swap the kernel still has the old node cached under its other names: they show old attributes and data',
     parts: true,
     applies: (context) => hasElf(context) && context.one.lines.some((text) => /^link(fd)? /.test(text)),
+  },
+  {
+    name: 'OPEN: metacopies in a layer that an overlay wrote',
+    open: 'a-layer-with-a-metacopy-in-a-renamed-directory.case, a-metacopy-of-a-layer-is-linked-after-a-remount.case',
+    targets: ANY,
+    reason: 'the data are looked for in the wrong place: EIO, or zeros',
+    parts: true,
+    applies: (context) =>
+      context.one.by !== '' &&
+      (context.other.error === 'EIO' || only(context, 'hash', 'data', 'n')) &&
+      (PLYFS.test(context.target) || context.line.verb === CROSSED),
   },
 ];

@@ -27,7 +27,7 @@ const { values } = parseArgs({
     sync: { type: 'boolean', default: false },
     keep: { type: 'boolean', default: false },
     every: { type: 'boolean', default: false },
-    before: { type: 'string' },
+    before: { type: 'string', default: '' },
     replay: { type: 'string', multiple: true },
     verbose: { type: 'boolean', default: false },
     'no-shrink': { type: 'boolean', default: false },
@@ -51,7 +51,7 @@ const options: FuzzOptions = {
   cross: values.cross,
   keep: values.keep,
   every: values.every,
-  ...(values.before !== undefined && { before: values.before }),
+  before: values.before,
   shrink: !values['no-shrink'],
   say: (text) => void process.stdout.write(text),
 };

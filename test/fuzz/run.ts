@@ -25,8 +25,6 @@ export interface RunOptions {
   timeoutMs?: number;
   /** for compare() */
   every?: boolean;
-  /** the overlay that does what a case says is done before; default kernel */
-  before?: string;
 }
 
 /** What a target made of one case. */
@@ -135,7 +133,7 @@ async function setUp(stage: Stage, cases: readonly Case[], options: RunOptions):
   }
   const plain = path.join(base, 'plain');
   fs.mkdirSync(plain);
-  if (cases.some(({ before }) => before.length > 0)) await writeTopmost(stage, cases, lowers, plain, options);
+  if (cases[0].by !== '') await writeTopmost(stage, cases, lowers, plain, options);
   else await build(plain, plainOfAll(cases));
   for (const name of options.targets) {
     if (name === 'plain') sides.push({ name, directory: plain });
@@ -148,7 +146,7 @@ async function setUp(stage: Stage, cases: readonly Case[], options: RunOptions):
 
 /** Lets an overlay write one more layer, which is then the topmost; the plain tree is a copy of what that overlay shows in the end. */
 async function writeTopmost(stage: Stage, cases: readonly Case[], lowers: string[], plain: string, options: RunOptions): Promise<void> {
-  const name = options.before ?? 'kernel';
+  const name = cases[0].by;
   const writer = await mount(name, lowers, options);
   stage.writer = writer;
   const results: Results = cases.map(() => new Map<string, Played>());
@@ -305,6 +303,7 @@ async function cross(side: Side, cases: readonly Case[], results: Results, optio
 
 const LIMIT_MS = 20_000;
 
+/** All of the same `by`: the overlay that writes the topmost layer is one for all. */
 export async function play(cases: readonly Case[], options: RunOptions): Promise<Results> {
   const results: Results = cases.map(() => new Map<string, Played>());
   const stage: Stage = { base: temporaryDirectory(), sides: [] };

@@ -45,11 +45,8 @@ export class Shrinker {
     if (!again && !(await this.offer([this.best]))[0]) return undefined;
     for (let before = ''; before !== this.size() && this.rounds < MOST_ROUNDS;) {
       before = this.size();
-      await this.fewerLines();
-      await this.remove(
-        (one) => one.before.length,
-        (one, at) => ({ ...one, before: one.before.filter((_, i) => i !== at) }),
-      );
+      await this.fewer('lines');
+      await this.fewer('before');
       await this.remove((one) => one.layers.length, withoutLayer);
       await this.remove((one) => entriesOf(one).length, withoutEntry);
       await this.remove((one) => attributesOf(one).length, withoutAttribute);
@@ -83,11 +80,11 @@ export class Shrinker {
   }
 
   /** Without halves, quarters, … single lines. */
-  private async fewerLines(): Promise<void> {
-    for (let chunk = Math.ceil(this.best.lines.length / 2); chunk >= 1; chunk = chunk === 1 ? 0 : Math.ceil(chunk / 2)) {
+  private async fewer(key: 'lines' | 'before'): Promise<void> {
+    for (let chunk = Math.ceil(this.best[key].length / 2); chunk >= 1; chunk = chunk === 1 ? 0 : Math.ceil(chunk / 2)) {
       await this.remove(
-        (one) => Math.ceil(one.lines.length / chunk),
-        (one, at) => ({ ...one, lines: [...one.lines.slice(0, at * chunk), ...one.lines.slice((at + 1) * chunk)] }),
+        (one) => Math.ceil(one[key].length / chunk),
+        (one, at) => ({ ...one, [key]: [...one[key].slice(0, at * chunk), ...one[key].slice((at + 1) * chunk)] }),
       );
     }
   }
