@@ -11,7 +11,7 @@ import { startsWith } from '../layers/names';
 import { JobFlag, JobKind, JobSlot, StatRecord } from '../layers/records';
 import { SET_ASIDE } from '../protocol/operations';
 import { nameInIndex, originHandle, storeNlink } from './hardlinks';
-import { blobText, findData, redirectMark, textBlob } from './lowers';
+import { blobText, findData, findDataBelow, type LowerPlace, redirectMark, textBlob } from './lowers';
 import type { Mount } from './mount';
 import { remember } from './record';
 import { DataSource, Dentry, DentryFlags, Inode, InodeFlags, Known, MountFlags } from './table/layout';
@@ -314,11 +314,7 @@ export function openLowerData(m: Mount, node: number): number {
 /** The place of a regular file's lower data: a lower may itself be a metacopy, of data in a layer below it. The caller holds the node's lock. */
 export function findLowerData(m: Mount, node: number): number {
   const { i32, names, scratch } = m;
-  if (
-    i32[node + Inode.DATA_PATH] === 0 &&
-    i32[node + Inode.DATA_RESOLVED] === Known.UNKNOWN &&
-    (m.nodeFlags(node) & InodeFlags.METACOPY) === 0
-  ) {
+  if (i32[node + Inode.DATA_PATH] === 0 && i32[node + Inode.DATA_RESOLVED] === Known.UNKNOWN) {
     const result = m.lowerPlace(node);
     if (result < 0) return result;
     if (disk.getxattr(m.placeFd, m.placeName, names.metacopy, scratch.value, 64) < 0) {
@@ -326,13 +322,22 @@ export function findLowerData(m: Mount, node: number): number {
       return 0;
     }
     const redirect = redirectMark(m, m.placeFd, m.placeName);
-    const data = findData(m, redirect?.startsWith('/') === true ? redirect.slice(1) : dataPath(m, node), i32[node + Inode.LAYER]);
+    const data = lowerData(m, node, redirect);
     if (data === undefined) return -Errno.EIO;
     i32[node + Inode.DATA_LAYER] = data.layer + 1;
     i32[node + Inode.DATA_PATH] = textBlob(m, data.path);
     i32[node + Inode.DATA_RESOLVED] = Known.YES;
   }
   return m.lowerDataPlace(node);
+}
+
+/** Where the data of a node are whose lower is a metacopy with this redirect. */
+function lowerData(m: Mount, node: number, redirect: string | undefined): LowerPlace | undefined {
+  const { i32 } = m;
+  if (redirect?.startsWith('/') === true) return findData(m, redirect.slice(1), i32[node + Inode.LAYER]);
+  const dentry = i32[node + Inode.DENTRY];
+  if (i32[node + Inode.LOWER_PATH] === 0 && dentry !== 0) return findDataBelow(m, dentry);
+  return findData(m, blobText(m, i32[node + Inode.LOWER_PATH]), i32[node + Inode.LAYER]);
 }
 
 function startJob(m: Mount, node: number, source: number, target: number, length: number): number {

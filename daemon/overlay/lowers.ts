@@ -74,12 +74,29 @@ export function childLowers(m: Mount, parent: number, dentry: number): number[] 
     if (opaqueMark(m, fd, table.name(dentry), names.opaqueDialects) === 'y') break;
     const redirect = redirectMark(m, fd, table.name(dentry));
     if (redirect !== undefined) {
-      const target = redirect.startsWith('/') ? redirect.slice(1) : join(blobText(m, at), redirect);
-      for (const place of walk(m, target, layer + 1).directories) list.push(place.layer, textBlob(m, place.path));
+      const rest = redirect.startsWith('/') ? walk(m, redirect.slice(1), layer + 1) : into(m, lowersBelow(m, parent, position), redirect);
+      for (const place of rest.directories) list.push(place.layer, textBlob(m, place.path));
       break;
     }
   }
   return list;
+}
+
+/** A directory's lowers below `position`. */
+function lowersBelow(m: Mount, directory: number, position: number): LowerPlace[] {
+  const places: LowerPlace[] = [];
+  for (let at = position + 1; at < m.lowerCount(directory); at++) {
+    places.push({ layer: m.lowerLayer(directory, at), path: blobText(m, m.lowerPath(directory, at)) });
+  }
+  return places;
+}
+
+/** The data of a lower that is a metacopy without a redirect: the next lower of its directory that has the name, or what that leads to. */
+export function findDataBelow(m: Mount, dentry: number): LowerPlace | undefined {
+  const { i32, table } = m;
+  const name = text(m, table.name(dentry), table.nameLength(dentry));
+  const { file } = into(m, lowersBelow(m, i32[dentry + Dentry.PARENT], i32[dentry + Dentry.LOWER] - 1), name);
+  return file === undefined ? undefined : findData(m, file.path, file.layer);
 }
 
 /** What a path in the merged lowers, from layer `from` on, leads to: the directories that merge there, or one file. */
@@ -99,7 +116,7 @@ export function walk(m: Mount, path: string, from: number): { directories: Lower
 /** One component: `name` in the merged directory made of `places`. */
 function into(m: Mount, places: readonly LowerPlace[], name: string): { directories: LowerPlace[]; file?: LowerPlace } {
   const directories: LowerPlace[] = [];
-  for (const place of places) {
+  for (const [index, place] of places.entries()) {
     const path = join(place.path, name);
     const fd = openPlace(m, place.layer, path);
     if (fd === -Errno.ENOENT || fd === -Errno.ENOTDIR) {
@@ -118,8 +135,9 @@ function into(m: Mount, places: readonly LowerPlace[], name: string): { director
     if (opaqueMark(m, fd, m.names.empty, m.names.opaqueDialects) === 'y' || isHidden(m, place.layer, `${path}/.wh..wh..opq`)) break;
     const redirect = redirectMark(m, fd, m.names.empty);
     if (redirect !== undefined) {
-      const target = redirect.startsWith('/') ? redirect.slice(1) : join(place.path, redirect);
-      directories.push(...walk(m, target, place.layer + 1).directories);
+      // a name alone is one in the parent's lowers that are left
+      const rest = redirect.startsWith('/') ? walk(m, redirect.slice(1), place.layer + 1) : into(m, places.slice(index + 1), redirect);
+      directories.push(...rest.directories);
       break;
     }
   }
