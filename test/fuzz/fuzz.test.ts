@@ -96,4 +96,11 @@ for (const [workers, seed] of [
   });
 }
 
+for (const by of ['kernel', 'plyfs']) {
+  t.test(`so do cases whose topmost layer was written by ${by}`, async (t) => {
+    const { status, output } = await tester('--seeds', `${SEEDS / 4}`, '--seed', '200001', '--before', by, '--most', '2');
+    t.same(status === 0 ? [] : output.split('\n'), []);
+  });
+}
+
 t.test('nothing is left behind', async (t) => t.same(await leftBehind(), []));

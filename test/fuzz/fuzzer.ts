@@ -64,7 +64,11 @@ export class Fuzzer {
 
   private get runOptions(): RunOptions {
     const { targets, plyfsOptions = [], keep, cross, every } = this.options;
-    return { targets, plyfsOptions, keep, cross, every };
+    const onComplaint = (line: string): void => {
+      this.found++;
+      this.options.say(`plyfs logged an error: ${line}\n`);
+    };
+    return { targets, plyfsOptions, keep, cross, every, onComplaint };
   }
 
   /** True when nothing differed. */
@@ -123,6 +127,7 @@ export class Fuzzer {
       keep: false,
       targets: ['plain', ...new Set([difference.target, ...this.others(difference)])],
       timeoutMs: 10_000,
+      onComplaint: () => undefined, // has been told
     };
     const shrunk = shrink ? await new Shrinker(one, difference, options, deadly).shrink() : undefined;
     if (shrink && shrunk === undefined) say('it does not happen again when the case is played alone\n');

@@ -23,6 +23,8 @@ export interface RunOptions {
   /** mount what plyfs wrote with the kernel's overlayfs, and the other way round */
   cross?: boolean;
   timeoutMs?: number;
+  /** gets every line of plyfs's log that is an error */
+  onComplaint?: (line: string) => void;
   /** for compare() */
   every?: boolean;
 }
@@ -117,6 +119,8 @@ const KERNEL_OPTIONS = ['volatile'];
 interface Stage {
   base: string;
   sides: Side[];
+  /** files that plyfs logs to */
+  logs: string[];
   /** whose upper is the topmost layer */
   writer?: Mounted;
 }
@@ -138,7 +142,7 @@ async function setUp(stage: Stage, cases: readonly Case[], options: RunOptions):
   for (const name of options.targets) {
     if (name === 'plain') sides.push({ name, directory: plain });
     else {
-      const mounted = await mount(name, lowers, options);
+      const mounted = await mount(stage, name, lowers, options);
       sides.push({ name, directory: mounted.mountpoint, mounted });
     }
   }
@@ -147,7 +151,7 @@ async function setUp(stage: Stage, cases: readonly Case[], options: RunOptions):
 /** Lets an overlay write one more layer, which is then the topmost; the plain tree is a copy of what that overlay shows in the end. */
 async function writeTopmost(stage: Stage, cases: readonly Case[], lowers: string[], plain: string, options: RunOptions): Promise<void> {
   const name = cases[0].by;
-  const writer = await mount(name, lowers, options);
+  const writer = await mount(stage, name, lowers, options);
   stage.writer = writer;
   const results: Results = cases.map(() => new Map<string, Played>());
   const asCases = cases.map((one) => ({ ...one, lines: one.before }));
@@ -162,11 +166,13 @@ async function writeTopmost(stage: Stage, cases: readonly Case[], lowers: string
   lowers.unshift(writer.upper);
 }
 
-function mount(name: string, lowers: readonly string[], options: RunOptions, from?: Mounted): Promise<Mounted> {
+function mount(stage: Stage, name: string, lowers: readonly string[], options: RunOptions, from?: Mounted): Promise<Mounted> {
   const kernel = name === 'kernel';
   const mountOptions = kernel ? KERNEL_OPTIONS : name.startsWith('plyfs') ? (options.plyfsOptions ?? []) : [];
+  const log = path.join(stage.base, `log${stage.logs.length}`);
+  if (name.startsWith('plyfs')) stage.logs.push(log);
   const upper = from && { upper: from.upper, work: from.work };
-  return target(kernel ? 'kernel-overlay' : name).setup(lowers, { mountOptions, ...(upper && { upper }) });
+  return target(kernel ? 'kernel-overlay' : name).setup(lowers, { mountOptions, log, ...(upper && { upper }) });
 }
 
 /** The kernel refuses to mount an upper again that was mounted volatile, unless this is gone. */
@@ -181,17 +187,27 @@ async function remount(side: Side): Promise<void> {
   await side.mounted.remount();
 }
 
-async function tearDown({ sides, base, writer }: Stage, keep: boolean): Promise<void> {
-  if (keep) {
+async function tearDown(stage: Stage, options: RunOptions): Promise<void> {
+  const { sides, base, writer } = stage;
+  if (options.keep) {
     console.log(`kept: ${base} ${sides.map((side) => `${side.name}: ${side.directory}`).join(', ')}`);
     return;
   }
   for (const side of sides) await side.mounted?.teardown();
   await writer?.teardown();
+  for (const log of stage.logs) for (const line of errorsIn(log)) options.onComplaint?.(line);
   await removeDirectory(base);
 }
 
 // ---- playing ---------------------------------------------------------------------------------------------------------------------------
+
+const ERROR = 50;
+
+function errorsIn(log: string): string[] {
+  if (!fs.existsSync(log)) return [];
+  const lines = fs.readFileSync(log, 'utf8').split('\n');
+  return lines.filter((line) => line !== '' && (!line.startsWith('{') || (JSON.parse(line) as { level: number }).level >= ERROR));
+}
 
 /** A case's lines between two remounts. */
 function phasesOf(lines: readonly string[]): string[][] {
@@ -287,13 +303,13 @@ class Player {
 }
 
 /** The upper of one overlay is shown by the other. */
-async function cross(side: Side, cases: readonly Case[], results: Results, options: RunOptions): Promise<void> {
+async function cross(stage: Stage, side: Side, cases: readonly Case[], results: Results, options: RunOptions): Promise<void> {
   if (side.mounted === undefined) return;
   const other = side.name === 'kernel' ? options.targets.find((name) => name.startsWith('plyfs')) : 'kernel';
   if (other === undefined) return;
   await side.mounted.unmount();
   forgetVolatile(side.mounted);
-  const mounted = await mount(other, side.mounted.lowers, options, side.mounted);
+  const mounted = await mount(stage, other, side.mounted.lowers, options, side.mounted);
   try {
     await new Player({ name: side.name, directory: mounted.mountpoint, mounted }, results, LIMIT_MS).manifests(cases, 'crossed');
   } finally {
@@ -306,7 +322,7 @@ const LIMIT_MS = 20_000;
 /** All of the same `by`: the overlay that writes the topmost layer is one for all. */
 export async function play(cases: readonly Case[], options: RunOptions): Promise<Results> {
   const results: Results = cases.map(() => new Map<string, Played>());
-  const stage: Stage = { base: temporaryDirectory(), sides: [] };
+  const stage: Stage = { base: temporaryDirectory(), sides: [], logs: [] };
   const { sides } = stage;
   try {
     await setUp(stage, cases, options);
@@ -323,9 +339,9 @@ export async function play(cases: readonly Case[], options: RunOptions): Promise
       await remount(side);
       await players[at].manifests(cases, 'again');
     }
-    if (options.cross) for (const side of sides) await cross(side, cases, results, options);
+    if (options.cross) for (const side of sides) await cross(stage, side, cases, results, options);
   } finally {
-    await tearDown(stage, options.keep ?? false);
+    await tearDown(stage, options);
   }
   return results;
 }
