@@ -279,18 +279,4 @@ export const deviations: readonly Deviation[] = [
       /^(ESTALE|ENOENT|ENODATA)$/.test(other.error) &&
       one.lines.slice(0, at).some((text) => text.startsWith('rmdir ')),
   },
-
-  // ---- open bugs of plyfs ----------------------------------------------------------------------------------------------------------------
-
-  {
-    name: 'OPEN: metacopies in a layer that an overlay wrote',
-    open: 'a-layer-with-a-metacopy-in-a-renamed-directory.case, a-metacopy-of-a-layer-is-linked-after-a-remount.case',
-    targets: ANY,
-    reason: 'the data are looked for in the wrong place: EIO, or zeros',
-    parts: true,
-    applies: (context) =>
-      context.one.by !== '' &&
-      (context.other.error === 'EIO' || only(context, 'hash', 'data', 'n')) &&
-      (PLYFS.test(context.target) || context.line.verb === CROSSED),
-  },
 ];
