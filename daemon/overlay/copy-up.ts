@@ -11,7 +11,7 @@ import { startsWith } from '../layers/names';
 import { JobFlag, JobKind, JobSlot, StatRecord } from '../layers/records';
 import { SET_ASIDE } from '../protocol/operations';
 import { nameInIndex, originHandle, storeNlink } from './hardlinks';
-import { blobText, findData, findDataBelow, type LowerPlace, redirectMark, textBlob } from './lowers';
+import { blobText, findData, text, textBlob } from './lowers';
 import type { Mount } from './mount';
 import { remember } from './record';
 import { DataSource, Dentry, DentryFlags, Inode, InodeFlags, Known, MountFlags } from './table/layout';
@@ -321,23 +321,15 @@ export function findLowerData(m: Mount, node: number): number {
       i32[node + Inode.DATA_RESOLVED] = Known.NO;
       return 0;
     }
-    const redirect = redirectMark(m, m.placeFd, m.placeName);
-    const data = lowerData(m, node, redirect);
+    const kept = i32[node + Inode.LOWER_PATH];
+    const path = kept !== 0 ? blobText(m, kept) : lowerPathOf(m, i32[node + Inode.DENTRY]);
+    const data = findData(m, path, i32[node + Inode.LAYER] - 1);
     if (data === undefined) return -Errno.EIO;
     i32[node + Inode.DATA_LAYER] = data.layer + 1;
     i32[node + Inode.DATA_PATH] = textBlob(m, data.path);
     i32[node + Inode.DATA_RESOLVED] = Known.YES;
   }
   return m.lowerDataPlace(node);
-}
-
-/** Where the data of a node are whose lower is a metacopy with this redirect. */
-function lowerData(m: Mount, node: number, redirect: string | undefined): LowerPlace | undefined {
-  const { i32 } = m;
-  if (redirect?.startsWith('/') === true) return findData(m, redirect.slice(1), i32[node + Inode.LAYER]);
-  const dentry = i32[node + Inode.DENTRY];
-  if (i32[node + Inode.LOWER_PATH] === 0 && dentry !== 0) return findDataBelow(m, dentry);
-  return findData(m, blobText(m, i32[node + Inode.LOWER_PATH]), i32[node + Inode.LAYER]);
 }
 
 function startJob(m: Mount, node: number, source: number, target: number, length: number): number {
@@ -411,20 +403,24 @@ function dataPath(m: Mount, node: number): string {
   const dentry = i32[node + Inode.DENTRY];
   if (dentry === 0) return blobText(m, i32[node + Inode.LOWER_PATH]);
   const origin = blobText(m, i32[i32[dentry + Dentry.PARENT] + Inode.ORIGIN]);
-  const name = Buffer.from(table.memory.buffer, table.name(dentry), table.nameLength(dentry)).toString('latin1');
+  const name = text(m, table.name(dentry), table.nameLength(dentry));
   return origin === '' ? name : `${origin}/${name}`;
 }
 
 /** Remembers in the record where the lower is, before the name that leads there changes its meaning. */
 export function keepLowerPath(m: Mount, node: number, dentry: number): void {
-  const { i32, table } = m;
+  const { i32 } = m;
   if (i32[node + Inode.LOWER_PATH] !== 0 || dentry === 0 || i32[dentry + Dentry.LOWER] === 0) return;
-  const parent = i32[dentry + Dentry.PARENT];
-  const position = i32[dentry + Dentry.LOWER] - 1;
-  i32[node + Inode.LAYER] = m.lowerLayer(parent, position) + 1;
-  const path = blobText(m, m.lowerPath(parent, position));
-  const name = Buffer.from(table.memory.buffer, table.name(dentry), table.nameLength(dentry)).toString('latin1');
-  i32[node + Inode.LOWER_PATH] = textBlob(m, path === '' ? name : `${path}/${name}`);
+  i32[node + Inode.LAYER] = m.lowerLayer(i32[dentry + Dentry.PARENT], i32[dentry + Dentry.LOWER] - 1) + 1;
+  i32[node + Inode.LOWER_PATH] = textBlob(m, lowerPathOf(m, dentry));
+}
+
+/** The path, in its layer, of the topmost lower that `dentry` names. */
+function lowerPathOf(m: Mount, dentry: number): string {
+  const { i32, table } = m;
+  const path = blobText(m, m.lowerPath(i32[dentry + Dentry.PARENT], i32[dentry + Dentry.LOWER] - 1));
+  const name = text(m, table.name(dentry), table.nameLength(dentry));
+  return path === '' ? name : `${path}/${name}`;
 }
 
 /** Moves what was built as `name` to where the node's upper belongs: the index, its directory, or the orphans; and the node with it. */

@@ -91,22 +91,26 @@ function lowersBelow(m: Mount, directory: number, position: number): LowerPlace[
   return places;
 }
 
-/** The data of a lower that is a metacopy without a redirect: the next lower of its directory that has the name, or what that leads to. */
-export function findDataBelow(m: Mount, dentry: number): LowerPlace | undefined {
-  const { i32, table } = m;
-  const name = text(m, table.name(dentry), table.nameLength(dentry));
-  const { file } = into(m, lowersBelow(m, i32[dentry + Dentry.PARENT], i32[dentry + Dentry.LOWER] - 1), name);
-  return file === undefined ? undefined : findData(m, file.path, file.layer);
+/** A file in the merged lowers, and what is left of the lowers of its directory below it. */
+interface FilePlace extends LowerPlace {
+  below: readonly LowerPlace[];
 }
 
-/** What a path in the merged lowers, from layer `from` on, leads to: the directories that merge there, or one file. */
-export function walk(m: Mount, path: string, from: number): { directories: LowerPlace[]; file?: LowerPlace } {
+interface Step {
+  /** the directories that merge there, topmost first */
+  directories: LowerPlace[];
+  /** the file, where the topmost is one */
+  file?: FilePlace;
+}
+
+/** What a path in the merged lowers, from layer `from` on, leads to. */
+export function walk(m: Mount, path: string, from: number): Step {
   let directories: LowerPlace[] = [];
   for (let layer = from; layer < m.layerFds.length; layer++) directories.push({ layer, path: '' });
   const parts = path.split('/').filter((part) => part !== '');
   for (let i = 0; i < parts.length; i++) {
     const step = into(m, directories, parts[i]);
-    if (step.file !== undefined) return i === parts.length - 1 ? { directories: [], file: step.file } : { directories: [] };
+    if (step.file !== undefined) return i === parts.length - 1 ? step : { directories: [] };
     directories = step.directories;
     if (directories.length === 0) break;
   }
@@ -114,7 +118,7 @@ export function walk(m: Mount, path: string, from: number): { directories: Lower
 }
 
 /** One component: `name` in the merged directory made of `places`. */
-function into(m: Mount, places: readonly LowerPlace[], name: string): { directories: LowerPlace[]; file?: LowerPlace } {
+function into(m: Mount, places: readonly LowerPlace[], name: string): Step {
   const directories: LowerPlace[] = [];
   for (const [index, place] of places.entries()) {
     const path = join(place.path, name);
@@ -129,7 +133,9 @@ function into(m: Mount, places: readonly LowerPlace[], name: string): { director
     const type = m.u32[(m.scratch.stat2 + StatRecord.mode) >> 2] & Mode.TYPE;
     if (type !== Mode.DIRECTORY) {
       if (type === Mode.CHARACTER && m.u32[(m.scratch.stat2 + StatRecord.rdev) >> 2] === 0) break;
-      return directories.length === 0 ? { directories, file: { layer: place.layer, path } } : { directories };
+      return directories.length === 0
+        ? { directories, file: { layer: place.layer, path, below: places.slice(index + 1) } }
+        : { directories };
     }
     directories.push({ layer: place.layer, path });
     if (opaqueMark(m, fd, m.names.empty, m.names.opaqueDialects) === 'y' || isHidden(m, place.layer, `${path}/.wh..wh..opq`)) break;
@@ -157,18 +163,20 @@ function isHidden(m: Mount, layer: number, path: string): boolean {
   return true;
 }
 
-/** The file that holds the data of what `path` (in the merged lowers) names, seen from layer `from`: through metacopies in lower layers too. */
+/**
+ * The file that holds the data of what `path` (in the merged lowers) names, seen from layer `from`: through metacopies, whose data are
+ * below them, under the path or the name of their redirect or else under their own name.
+ */
 export function findData(m: Mount, path: string, from: number): LowerPlace | undefined {
-  for (let target = path, layer = from; ;) {
-    const { file } = walk(m, target, layer);
-    if (file === undefined) return undefined;
+  let { file } = walk(m, path, from);
+  while (file !== undefined) {
     const fd = openPlace(m, file.layer, file.path);
     if (fd < 0) return undefined;
     m.closeLater(fd);
-    if (m.disk.getxattr(fd, m.names.empty, m.names.metacopy, m.scratch.value, 64) < 0) return file;
+    if (m.disk.getxattr(fd, m.names.empty, m.names.metacopy, m.scratch.value, 64) < 0) break;
     const redirect = redirectMark(m, fd, m.names.empty);
-    if (redirect === undefined) target = file.path;
-    else target = redirect.startsWith('/') ? redirect.slice(1) : join(file.path.replace(/[^/]*$/, '').replace(/\/$/, ''), redirect);
-    layer = file.layer + 1;
+    if (redirect?.startsWith('/') === true) ({ file } = walk(m, redirect.slice(1), file.layer + 1));
+    else ({ file } = into(m, file.below, redirect ?? file.path.slice(file.path.lastIndexOf('/') + 1)));
   }
+  return file;
 }
