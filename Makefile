@@ -61,11 +61,11 @@ test-long: build ## all tests, those that take minutes too
 demo: ## a Debian root from three layers, apt-get install in one of two mounts (root)
 	@scripts/demo
 
-fuzz: build ## throw malformed messages at the decoder
-	@if [ -f dist/scripts/fuzz.js ]; then node dist/scripts/fuzz.js; else echo 'make fuzz: scripts/fuzz.ts is not there yet' >&2; exit 1; fi
+fuzz: build ## the random differential tester: make fuzz SEEDS=1000
+	node dist/test/fuzz/main.js --seeds $(or $(SEEDS),200)
 
 clean: ## remove dist and the built addon (node_modules stays)
-	rm -rf dist native-bindings/build .tap
+	rm -rf dist native-bindings/build native-bindings/build-faults .tap
 
 # With -j, tests run after the checks: they measure and mount, and their count is the last line.
 ifneq (,$(filter check,$(MAKECMDGOALS)))

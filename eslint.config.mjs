@@ -3,7 +3,7 @@ import tseslint from 'typescript-eslint';
 import folders from './scripts/eslint-folder-rule.mjs';
 
 export default defineConfig(
-  { ignores: ['dist/', 'node_modules/', 'native-bindings/build/', 'native-bindings/src/', '.tap/'] },
+  { ignores: ['dist/', 'node_modules/', 'native-bindings/build/', 'native-bindings/build-faults/', 'native-bindings/src/', '.tap/'] },
   { linterOptions: { reportUnusedDisableDirectives: 'error' } },
   {
     files: ['**/*.ts'],

@@ -240,7 +240,8 @@ export class Session {
     const { context, notifier } = this;
     if (context.stale === 0) return;
     const { channel } = served;
-    channel.send(notifier.invalInode(channel.reply, context.stale, 0, 0, 0, 0));
+    const offset = context.staleContent ? 0 : -1;
+    channel.send(notifier.invalInode(channel.reply, context.stale, offset, offset, 0, 0));
     context.stale = 0;
   }
 

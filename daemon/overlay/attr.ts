@@ -2,7 +2,7 @@
 import { Errno } from '../errno';
 import { disk, Mode } from '../layers/disk';
 import { StatRecord } from '../layers/records';
-import { Fattr, type Getattr, type Reply, type Setattr, type Statx } from '../protocol/operations';
+import { type Caller, Fattr, type Getattr, type Reply, type Setattr, type Statx } from '../protocol/operations';
 import { copyUpData, copyUpMetadata, refresh } from './copy-up';
 import type { Mount } from './mount';
 import { attributes, attrSeconds } from './node';
@@ -51,9 +51,11 @@ export function setattr(m: Mount, op: Setattr, reply: Reply): number {
   }
   // valid 0, and KILL_SUIDGID with a size: an unprivileged write or truncation takes the bits (fuse-kernel-facts.md section 2)
   if (op.valid === 0 || (op.valid & Fattr.KILL_SUIDGID) !== 0) {
-    result = stripSetid(m, fd, name, op.gid, op.valid === 0);
+    const aboutCapability = op.valid === 0 && op.uid === 0 && (m.nodeFlags(node) & InodeFlags.LOST_CAPABILITY) !== 0;
+    if (!aboutCapability) result = stripSetid(m, fd, name, op, op.valid === 0);
     if (result < 0) return result;
   }
+  m.clearFlags(node, InodeFlags.LOST_CAPABILITY);
   if ((op.valid & METADATA) !== 0) {
     result = setMetadata(m, op, fd, name);
     if (result < 0) return result;
@@ -135,17 +137,19 @@ function times(m: Mount, op: Setattr): number {
 }
 
 /**
- * What a write by one without CAP_FSETID does to a file: setuid goes; setgid goes if it is group-executable or the writer is not in the
- * group (setattr_should_drop_suidgid). `decided`: the kernel has found that something is to go, so a lone setgid is it.
+ * What a change of owner, or a write by one without CAP_FSETID, does to a file: setuid goes; setgid goes if it is group-executable, or the
+ * caller is not root and not in the group (setattr_should_drop_suidgid). `decided`: the kernel has found that something is to go, so a lone
+ * setgid is it.
  */
-export function stripSetid(m: Mount, fd: number, name: number, gid: number, decided = false): number {
+export function stripSetid(m: Mount, fd: number, name: number, by: Caller, decided = false): number {
   const { u32, scratch } = m;
   const result = disk.stat(fd, name, scratch.stat2);
   if (result < 0) return result;
   const mode = u32[(scratch.stat2 + StatRecord.mode) >> 2];
   if ((mode & Mode.TYPE) !== Mode.REGULAR) return 0;
   let kept = mode & Mode.PERMISSIONS & ~Mode.SETUID;
-  const foreign = gid !== u32[(scratch.stat2 + StatRecord.gid) >> 2] || (decided && (mode & Mode.SETUID) === 0);
+  const outsider = by.gid !== u32[(scratch.stat2 + StatRecord.gid) >> 2] || (decided && (mode & Mode.SETUID) === 0);
+  const foreign = by.uid !== 0 && outsider;
   if ((kept & Mode.GROUP_EXECUTE) !== 0 || foreign) kept &= ~Mode.SETGID;
   return kept === (mode & Mode.PERMISSIONS) ? 0 : disk.fchmodat(fd, name, kept);
 }

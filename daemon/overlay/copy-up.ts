@@ -11,7 +11,7 @@ import { startsWith } from '../layers/names';
 import { JobFlag, JobKind, JobSlot, StatRecord } from '../layers/records';
 import { SET_ASIDE } from '../protocol/operations';
 import { nameInIndex, originHandle, storeNlink } from './hardlinks';
-import { blobText, findData, redirectMark, textBlob } from './lowers';
+import { blobText, findData, text, textBlob } from './lowers';
 import type { Mount } from './mount';
 import { remember } from './record';
 import { DataSource, Dentry, DentryFlags, Inode, InodeFlags, Known, MountFlags } from './table/layout';
@@ -314,19 +314,16 @@ export function openLowerData(m: Mount, node: number): number {
 /** The place of a regular file's lower data: a lower may itself be a metacopy, of data in a layer below it. The caller holds the node's lock. */
 export function findLowerData(m: Mount, node: number): number {
   const { i32, names, scratch } = m;
-  if (
-    i32[node + Inode.DATA_PATH] === 0 &&
-    i32[node + Inode.DATA_RESOLVED] === Known.UNKNOWN &&
-    (m.nodeFlags(node) & InodeFlags.METACOPY) === 0
-  ) {
+  if (i32[node + Inode.DATA_PATH] === 0 && i32[node + Inode.DATA_RESOLVED] === Known.UNKNOWN) {
     const result = m.lowerPlace(node);
     if (result < 0) return result;
     if (disk.getxattr(m.placeFd, m.placeName, names.metacopy, scratch.value, 64) < 0) {
       i32[node + Inode.DATA_RESOLVED] = Known.NO;
       return 0;
     }
-    const redirect = redirectMark(m, m.placeFd, m.placeName);
-    const data = findData(m, redirect?.startsWith('/') === true ? redirect.slice(1) : dataPath(m, node), i32[node + Inode.LAYER]);
+    const kept = i32[node + Inode.LOWER_PATH];
+    const path = kept !== 0 ? blobText(m, kept) : lowerPathOf(m, i32[node + Inode.DENTRY]);
+    const data = findData(m, path, i32[node + Inode.LAYER] - 1);
     if (data === undefined) return -Errno.EIO;
     i32[node + Inode.DATA_LAYER] = data.layer + 1;
     i32[node + Inode.DATA_PATH] = textBlob(m, data.path);
@@ -406,20 +403,24 @@ function dataPath(m: Mount, node: number): string {
   const dentry = i32[node + Inode.DENTRY];
   if (dentry === 0) return blobText(m, i32[node + Inode.LOWER_PATH]);
   const origin = blobText(m, i32[i32[dentry + Dentry.PARENT] + Inode.ORIGIN]);
-  const name = Buffer.from(table.memory.buffer, table.name(dentry), table.nameLength(dentry)).toString('latin1');
+  const name = text(m, table.name(dentry), table.nameLength(dentry));
   return origin === '' ? name : `${origin}/${name}`;
 }
 
 /** Remembers in the record where the lower is, before the name that leads there changes its meaning. */
 export function keepLowerPath(m: Mount, node: number, dentry: number): void {
-  const { i32, table } = m;
+  const { i32 } = m;
   if (i32[node + Inode.LOWER_PATH] !== 0 || dentry === 0 || i32[dentry + Dentry.LOWER] === 0) return;
-  const parent = i32[dentry + Dentry.PARENT];
-  const position = i32[dentry + Dentry.LOWER] - 1;
-  i32[node + Inode.LAYER] = m.lowerLayer(parent, position) + 1;
-  const path = blobText(m, m.lowerPath(parent, position));
-  const name = Buffer.from(table.memory.buffer, table.name(dentry), table.nameLength(dentry)).toString('latin1');
-  i32[node + Inode.LOWER_PATH] = textBlob(m, path === '' ? name : `${path}/${name}`);
+  i32[node + Inode.LAYER] = m.lowerLayer(i32[dentry + Dentry.PARENT], i32[dentry + Dentry.LOWER] - 1) + 1;
+  i32[node + Inode.LOWER_PATH] = textBlob(m, lowerPathOf(m, dentry));
+}
+
+/** The path, in its layer, of the topmost lower that `dentry` names. */
+function lowerPathOf(m: Mount, dentry: number): string {
+  const { i32, table } = m;
+  const path = blobText(m, m.lowerPath(i32[dentry + Dentry.PARENT], i32[dentry + Dentry.LOWER] - 1));
+  const name = text(m, table.name(dentry), table.nameLength(dentry));
+  return path === '' ? name : `${path}/${name}`;
 }
 
 /** Moves what was built as `name` to where the node's upper belongs: the index, its directory, or the orphans; and the node with it. */
@@ -478,6 +479,11 @@ function retireLowerFd(m: Mount, node: number): void {
  */
 function swapOut(m: Mount, node: number): number {
   const { i32, table } = m;
+  if (i32[node + Inode.LOWER_PATH] === 0) {
+    i32[node + Inode.LOWER_PATH] = table.holdBlob(i32[node + Inode.DATA_PATH]);
+    i32[node + Inode.LAYER] = i32[node + Inode.DATA_LAYER];
+  }
+  m.clearFlags(node, InodeFlags.UPPER | InodeFlags.METACOPY | InodeFlags.INDEXED);
   table.removeIdent(node);
   for (let dentry = i32[node + Inode.DENTRY]; dentry !== 0; dentry = i32[node + Inode.DENTRY]) table.unbind(dentry);
   m.setFlags(node, InodeFlags.SWAPPED);
@@ -545,6 +551,7 @@ function endFill(m: Mount, node: number, fd: number, name: number, size: number)
   if (result >= 0) result = disk.removexattr(fd, name, names.metacopy);
   if (result < 0) return result;
   disk.removexattr(fd, name, names.redirect); // without the metacopy mark it says nothing
+  if (i32[node + Inode.OPEN_PASSTHROUGH] > 0 && i32[node + Inode.DENTRY] !== 0) return swapOut(m, node);
   retireLowerFd(m, node);
   m.clearFlags(node, InodeFlags.METACOPY);
   return 0;

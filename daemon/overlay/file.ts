@@ -39,7 +39,7 @@ export function open(m: Mount, op: Open, reply: Reply): number {
     const result = copyUpData(m, node, truncates ? 0 : ALL);
     if (result !== 0) return result;
     if (truncates) {
-      const emptied = truncate(m, node, op.killSuidgid, op.gid);
+      const emptied = truncate(m, node, op);
       if (emptied < 0) return emptied;
     }
   }
@@ -51,12 +51,12 @@ export function open(m: Mount, op: Open, reply: Reply): number {
   return 0;
 }
 
-function truncate(m: Mount, node: number, killSuidgid: boolean, gid: number): number {
+function truncate(m: Mount, node: number, op: Open): number {
   const place = m.place(node);
   if (place < 0) return place;
   const name = m.stablePlaceName();
   const result = disk.truncateat(m.placeFd, name, 0, 0);
-  return result < 0 || !killSuidgid ? result : stripSetid(m, m.placeFd, name, gid);
+  return result < 0 || !op.killSuidgid ? result : stripSetid(m, m.placeFd, name, op);
 }
 
 export function openFlags(m: Mount, fh: number): number {
@@ -71,6 +71,8 @@ export function grant(m: Mount, node: number, writable: boolean, readWrite: bool
   try {
     const flags = m.nodeFlags(node);
     if ((flags & (InodeFlags.GONE | InodeFlags.UPPER | InodeFlags.ORPHAN)) === (InodeFlags.GONE | InodeFlags.UPPER)) return -Errno.ESTALE;
+    // its names lead to another node now: who comes by one of them looks again
+    if ((flags & InodeFlags.SWAPPED) !== 0) return -Errno.ESTALE;
     const write = writable ? Handle.WRITABLE : 0;
     const passthrough = takesPassthrough(m, node);
     if (passthrough < 0) return passthrough;
@@ -181,7 +183,7 @@ export function write(m: Mount, op: Write, reply: Reply): number {
   const count = disk.pwrite(fd, op.data, op.size, op.offsetLow | 0, op.offsetHigh | 0);
   if (count < 0) return count;
   if (op.killSuidgid) {
-    const stripped = stripSetid(m, fd, m.names.empty, op.gid);
+    const stripped = stripSetid(m, fd, m.names.empty, op);
     if (stripped < 0) return stripped;
   }
   reply.written(count);

@@ -6,6 +6,7 @@
 import { disk } from '../layers/disk';
 import { StatRecord } from '../layers/records';
 import { writeAscii } from '../layers/names';
+import { writeIno } from './copy-up';
 import { text } from './lowers';
 import type { Mount } from './mount';
 import { remember } from './record';
@@ -77,6 +78,8 @@ export function findIndexed(m: Mount, node: number, fd: number, name: number): v
   m.setFlags(node, InodeFlags.UPPER);
   if (disk.getxattr(m.indexFd, path3, m.names.metacopy, m.scratch.value, 64) >= 0) m.setFlags(node, InodeFlags.METACOPY);
   remember(m, node, stat2);
+  // an upper that the kernel wrote: all its names are to show one number
+  if (disk.getxattr(m.indexFd, path3, m.names.ino, m.scratch.value, 8) !== 8) writeIno(m, node, m.indexFd, path3);
 }
 
 /** An upper file with several names: is it one of the index? The node is not published yet. */

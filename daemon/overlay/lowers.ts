@@ -74,22 +74,43 @@ export function childLowers(m: Mount, parent: number, dentry: number): number[] 
     if (opaqueMark(m, fd, table.name(dentry), names.opaqueDialects) === 'y') break;
     const redirect = redirectMark(m, fd, table.name(dentry));
     if (redirect !== undefined) {
-      const target = redirect.startsWith('/') ? redirect.slice(1) : join(blobText(m, at), redirect);
-      for (const place of walk(m, target, layer + 1).directories) list.push(place.layer, textBlob(m, place.path));
+      const rest = redirect.startsWith('/') ? walk(m, redirect.slice(1), layer + 1) : into(m, lowersBelow(m, parent, position), redirect);
+      for (const place of rest.directories) list.push(place.layer, textBlob(m, place.path));
       break;
     }
   }
   return list;
 }
 
-/** What a path in the merged lowers, from layer `from` on, leads to: the directories that merge there, or one file. */
-export function walk(m: Mount, path: string, from: number): { directories: LowerPlace[]; file?: LowerPlace } {
+/** A directory's lowers below `position`. */
+function lowersBelow(m: Mount, directory: number, position: number): LowerPlace[] {
+  const places: LowerPlace[] = [];
+  for (let at = position + 1; at < m.lowerCount(directory); at++) {
+    places.push({ layer: m.lowerLayer(directory, at), path: blobText(m, m.lowerPath(directory, at)) });
+  }
+  return places;
+}
+
+/** A file in the merged lowers, and what is left of the lowers of its directory below it. */
+interface FilePlace extends LowerPlace {
+  below: readonly LowerPlace[];
+}
+
+interface Step {
+  /** the directories that merge there, topmost first */
+  directories: LowerPlace[];
+  /** the file, where the topmost is one */
+  file?: FilePlace;
+}
+
+/** What a path in the merged lowers, from layer `from` on, leads to. */
+export function walk(m: Mount, path: string, from: number): Step {
   let directories: LowerPlace[] = [];
   for (let layer = from; layer < m.layerFds.length; layer++) directories.push({ layer, path: '' });
   const parts = path.split('/').filter((part) => part !== '');
   for (let i = 0; i < parts.length; i++) {
     const step = into(m, directories, parts[i]);
-    if (step.file !== undefined) return i === parts.length - 1 ? { directories: [], file: step.file } : { directories: [] };
+    if (step.file !== undefined) return i === parts.length - 1 ? step : { directories: [] };
     directories = step.directories;
     if (directories.length === 0) break;
   }
@@ -97,9 +118,9 @@ export function walk(m: Mount, path: string, from: number): { directories: Lower
 }
 
 /** One component: `name` in the merged directory made of `places`. */
-function into(m: Mount, places: readonly LowerPlace[], name: string): { directories: LowerPlace[]; file?: LowerPlace } {
+function into(m: Mount, places: readonly LowerPlace[], name: string): Step {
   const directories: LowerPlace[] = [];
-  for (const place of places) {
+  for (const [index, place] of places.entries()) {
     const path = join(place.path, name);
     const fd = openPlace(m, place.layer, path);
     if (fd === -Errno.ENOENT || fd === -Errno.ENOTDIR) {
@@ -112,14 +133,17 @@ function into(m: Mount, places: readonly LowerPlace[], name: string): { director
     const type = m.u32[(m.scratch.stat2 + StatRecord.mode) >> 2] & Mode.TYPE;
     if (type !== Mode.DIRECTORY) {
       if (type === Mode.CHARACTER && m.u32[(m.scratch.stat2 + StatRecord.rdev) >> 2] === 0) break;
-      return directories.length === 0 ? { directories, file: { layer: place.layer, path } } : { directories };
+      return directories.length === 0
+        ? { directories, file: { layer: place.layer, path, below: places.slice(index + 1) } }
+        : { directories };
     }
     directories.push({ layer: place.layer, path });
     if (opaqueMark(m, fd, m.names.empty, m.names.opaqueDialects) === 'y' || isHidden(m, place.layer, `${path}/.wh..wh..opq`)) break;
     const redirect = redirectMark(m, fd, m.names.empty);
     if (redirect !== undefined) {
-      const target = redirect.startsWith('/') ? redirect.slice(1) : join(place.path, redirect);
-      directories.push(...walk(m, target, place.layer + 1).directories);
+      // a name alone is one in the parent's lowers that are left
+      const rest = redirect.startsWith('/') ? walk(m, redirect.slice(1), place.layer + 1) : into(m, places.slice(index + 1), redirect);
+      directories.push(...rest.directories);
       break;
     }
   }
@@ -139,18 +163,20 @@ function isHidden(m: Mount, layer: number, path: string): boolean {
   return true;
 }
 
-/** The file that holds the data of what `path` (in the merged lowers) names, seen from layer `from`: through metacopies in lower layers too. */
+/**
+ * The file that holds the data of what `path` (in the merged lowers) names, seen from layer `from`: through metacopies, whose data are
+ * below them, under the path or the name of their redirect or else under their own name.
+ */
 export function findData(m: Mount, path: string, from: number): LowerPlace | undefined {
-  for (let target = path, layer = from; ;) {
-    const { file } = walk(m, target, layer);
-    if (file === undefined) return undefined;
+  let { file } = walk(m, path, from);
+  while (file !== undefined) {
     const fd = openPlace(m, file.layer, file.path);
     if (fd < 0) return undefined;
     m.closeLater(fd);
-    if (m.disk.getxattr(fd, m.names.empty, m.names.metacopy, m.scratch.value, 64) < 0) return file;
+    if (m.disk.getxattr(fd, m.names.empty, m.names.metacopy, m.scratch.value, 64) < 0) break;
     const redirect = redirectMark(m, fd, m.names.empty);
-    if (redirect === undefined) target = file.path;
-    else target = redirect.startsWith('/') ? redirect.slice(1) : join(file.path.replace(/[^/]*$/, '').replace(/\/$/, ''), redirect);
-    layer = file.layer + 1;
+    if (redirect?.startsWith('/') === true) ({ file } = walk(m, redirect.slice(1), file.layer + 1));
+    else ({ file } = into(m, file.below, redirect ?? file.path.slice(file.path.lastIndexOf('/') + 1)));
   }
+  return file;
 }

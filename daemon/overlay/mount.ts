@@ -28,6 +28,9 @@ export class Mount {
   readonly orphansFd: number;
   readonly device: number;
   readonly layerFds: readonly number[];
+  /** owner and group that everything is shown with; -1: as they are */
+  readonly squashUid: number;
+  readonly squashGid: number;
   /** what the last gate found */
   placeFd = -1;
   placeName = 0;
@@ -55,6 +58,8 @@ export class Mount {
     this.indexFd = word(MountWord.INDEX_FD);
     this.orphansFd = word(MountWord.ORPHANS_FD);
     this.device = word(MountWord.DEVICE_FD);
+    this.squashUid = word(MountWord.SQUASH_UID);
+    this.squashGid = word(MountWord.SQUASH_GID);
     const layers = word(MountWord.LAYERS);
     this.layerFds = Array.from(this.i32.subarray(layers + Blob.DATA, layers + Blob.DATA + word(MountWord.LAYER_COUNT)));
     const user = (this.flags & MountFlags.USERXATTR) !== 0;

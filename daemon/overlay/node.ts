@@ -203,6 +203,8 @@ export function attributes(m: Mount, node: number, out: number): number {
   }
   if ((flags & InodeFlags.GONE) !== 0) i32[at + StatRecord.nlink / 4] = 0;
   else if ((flags & InodeFlags.MERGED) !== 0) i32[at + StatRecord.nlink / 4] = 1;
+  if (m.squashUid >= 0) i32[at + StatRecord.uid / 4] = m.squashUid;
+  if (m.squashGid >= 0) i32[at + StatRecord.gid / 4] = m.squashGid;
   return 0;
 }
 
@@ -249,10 +251,20 @@ function release(m: Mount, first: number): void {
 
 /** A directory with live children does not die; they will ask again. */
 function killed(m: Mount, node: number): boolean {
+  const { i32 } = m;
   m.lock(node);
-  const dead = Atomics.load(m.i32, node + Inode.PINS) === 0 && m.table.kill(node);
-  m.unlock(node);
-  return dead;
+  try {
+    if (Atomics.load(i32, node + Inode.PINS) !== 0 || Atomics.load(i32, node + Inode.LOOKUPS) !== 0) return false;
+    // The extra link of a file with other names goes while the node can still be found: whoever looks one of them up sees the right count.
+    if ((m.nodeFlags(node) & (InodeFlags.ORPHAN | InodeFlags.GONE)) === InodeFlags.ORPHAN) {
+      disk.unlinkat(m.orphansFd, m.orphanName(node), 0);
+      i32[node + Inode.NLINK_DELTA] = 0;
+      m.clearFlags(node, InodeFlags.ORPHAN);
+    }
+    return m.table.kill(node);
+  } finally {
+    m.unlock(node);
+  }
 }
 
 /** What a dead record still held. */

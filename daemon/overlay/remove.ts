@@ -92,7 +92,17 @@ function unlinkLocked(m: Mount, directory: number, dentry: number, node: number)
   const gone = inUpper ? unlinkUpper(m, dentry, node, fd, last) : unlinkLower(m, dentry, node, fd);
   if (gone < 0) return gone;
   lostName(m, dentry, node, last);
+  if (!last) countsAgain(m, node);
   return 0;
+}
+
+/**
+ * A file with several names has lost one. The kernel counts its copy of st_nlink down by itself, wrongly if another has just asked for the
+ * attributes: it is to ask again.
+ */
+export function countsAgain(m: Mount, node: number): void {
+  m.context.stale = m.nodeid(node);
+  m.context.staleContent = false;
 }
 
 /** Has a node with `nlink` names only one? Without the index, names of a lower file are files of their own. */

@@ -14,7 +14,18 @@ import { isReserved, leaveFakeWhiteout, named } from './make';
 import type { Mount } from './mount';
 import { attributes, directoryOf, forget, nodeOf } from './node';
 import { remember } from './record';
-import { dropIndexed, emptied, freeLater, isLastName, isOpen, keepReachable, lostName, needsIndex, removeTree } from './remove';
+import {
+  countsAgain,
+  dropIndexed,
+  emptied,
+  freeLater,
+  isLastName,
+  isOpen,
+  keepReachable,
+  lostName,
+  needsIndex,
+  removeTree,
+} from './remove';
 import { Dentry, DentryFlags, Inode, InodeFlags, MountFlags, MountWord } from './table/layout';
 
 /** One end of a rename. */
@@ -260,7 +271,9 @@ function move(m: Mount, source: End, target: End): number {
 
 /** What the kernel has read of a directory names its parent ("..") too. */
 function movedTo(m: Mount, source: End, target: End): void {
-  if (source.directory !== target.directory && m.isDirectory(source.node)) m.context.stale = m.nodeid(source.node);
+  if (source.directory === target.directory || !m.isDirectory(source.node)) return;
+  m.context.stale = m.nodeid(source.node);
+  m.context.staleContent = true;
 }
 
 /** The target's file loses this name: what must survive is put where it can be reached. */
@@ -287,7 +300,10 @@ function forgetTarget(m: Mount, target: End, last: boolean): void {
   // the name stays: only the node loses it
   if (!inUpper(m, dentry) && !m.isDirectory(node)) keepLowerPath(m, node, dentry); // it may still be open
   table.unbind(dentry);
-  if (!last) return;
+  if (!last) {
+    countsAgain(m, node);
+    return;
+  }
   m.setFlags(node, InodeFlags.GONE);
   i32[node + Inode.NLINK] = 0;
   if (m.isDirectory(node)) emptied(m, node);

@@ -36,7 +36,7 @@ export function setUpMount(context: WorkerContext, spec: MountSpec): number {
   const opened: number[] = [];
   try {
     const writable = spec.upperFd >= 0;
-    let flags = (spec.flags & ~(MountFlags.WRITABLE | MountFlags.RENAME_WHITEOUT)) | (writable ? MountFlags.WRITABLE : 0);
+    let flags = (spec.flags & ~MountFlags.WRITABLE) | (writable ? MountFlags.WRITABLE : 0);
     i32[record + MountWord.UPPER_FD] = spec.upperFd;
     i32[record + MountWord.WORK_FD] = -1;
     i32[record + MountWord.INDEX_FD] = -1;

@@ -39,8 +39,9 @@ export class WorkerContext {
   /** The nodeid and fh of the open that the answer just given has counted, 0: none. See Operations.undelivered. */
   opened = 0;
   openedHandle = 0;
-  /** The nodeid of which the kernel must forget attributes and cached content, 0: none; the session tells it after the answer. */
+  /** The nodeid of which the kernel must forget the attributes, 0: none, and whether cached content too; the session tells it after the answer. */
   stale = 0;
+  staleContent = false;
 
   constructor(readonly table: Table) {
     // 8 pages = 512 KiB

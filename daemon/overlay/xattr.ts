@@ -11,6 +11,8 @@ import { copyUpMetadata, refresh } from './copy-up';
 import type { Mount } from './mount';
 import { Inode, InodeFlags, Known, MountFlags } from './table/layout';
 
+const ACCESS_ACL = 'system.posix_acl_access';
+
 /** The name under which `name` is kept; 0: it cannot be. */
 function keptName(m: Mount, name: number, length: number): number {
   if (!startsWith(m.u8, name, m.names.prefix)) return name;
@@ -43,7 +45,8 @@ export function getxattr(m: Mount, op: Getxattr, reply: Reply): number {
 export function listxattr(m: Mount, op: Listxattr, reply: Reply): number {
   const node = readable(m, op.node);
   if (node === -Errno.ENODATA) {
-    reply.xattrSize(0);
+    if (op.size === 0) reply.xattrSize(0);
+    else reply.bytes(0);
     return 0;
   }
   if (node < 0) return node;
@@ -107,7 +110,7 @@ export function setxattr(m: Mount, op: Setxattr): number {
   const kept = keptName(m, op.name, op.nameLength); // copying up has used the scratch area
   const result = disk.setxattr(fd, place, kept, op.value, op.valueLength, op.flags);
   if (result < 0) return result;
-  const stripped = op.aclKillSgid ? dropSetgid(m, fd, place) : 0;
+  const stripped = op.aclKillSgid && startsWith(m.u8, op.name, ACCESS_ACL) ? dropSetgid(m, fd, place) : 0;
   return stripped < 0 ? stripped : changed(m, op.node, op.name);
 }
 
@@ -117,6 +120,7 @@ export function removexattr(m: Mount, op: Removexattr): number {
   if (ready !== 0) return ready;
   const [fd, place] = [m.placeFd, m.stablePlaceName()];
   const result = disk.removexattr(fd, place, keptName(m, op.name, op.nameLength));
+  if (result >= 0 && startsWith(m.u8, op.name, 'security.capability')) m.setFlags(m.node(op.node), InodeFlags.LOST_CAPABILITY);
   return result < 0 ? result : changed(m, op.node, op.name);
 }
 

@@ -3,7 +3,7 @@
  * layout.ts; Fattr and Fopen, which the overlay speaks too, in operations.ts. "7.33" is the protocol version a thing came in; what has none
  * is older than the 7.31 we ask for. scripts/check-protocol compares all of it with the header of the machine.
  */
- 
+
 export { Fattr, Fopen } from './operations';
 
 /** What we speak. */

@@ -4,8 +4,6 @@
  * or field came in. scripts/check-protocol compares all of it with the header of the machine.
  */
 
- 
-
 /** struct fuse_in_header: every request */
 export const enum InHeader {
   len = 0,

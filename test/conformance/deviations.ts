@@ -100,4 +100,9 @@ export const deviations: readonly Deviation[] = [
     cases: 'space: fallocate that moves the rest of the file',
     why: 'FUSE in the kernel refuses COLLAPSE_RANGE and INSERT_RANGE before asking anyone (fuse_file_fallocate)',
   },
+  {
+    of: 'plyfs',
+    cases: 'create: names that begin like a whiteout',
+    why: 'such a name would be a whiteout in the upper: EINVAL (docs/compatibility.md)',
+  },
 ];

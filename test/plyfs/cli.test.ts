@@ -120,6 +120,12 @@ t.test('what is mounted where, and with what options', async (t) => {
   }
 });
 
+t.test('squash_to_uid and squash_to_gid: everything is shown as theirs', async (t) => {
+  await must(plyfsBinary, ['-o', `lowerdir=${place.base}/a,squash_to_uid=7,squash_to_gid=8`, place.mountpoint]);
+  t.equal(await must('stat', ['-c', '%u:%g', place.mountpoint, path.join(place.mountpoint, 'top')]), '7:8\n7:8\n');
+  t.equal(fs.statSync(path.join(place.base, 'a', 'top')).uid, 0, 'and the layer is as it was');
+});
+
 t.test('a read-only mount refuses changes', async (t) => {
   await place.plyfs(...place.readOnly, place.mountpoint);
   t.match(await run('touch', [`${place.mountpoint}/new`]), { status: 1, stderr: /Read-only file system/ });

@@ -81,7 +81,14 @@ static int do_write(const struct call *c) {
 
 static const struct word whences[] = {{"SET", SEEK_SET}, {"CUR", SEEK_CUR}, {"END", SEEK_END}, {"DATA", SEEK_DATA}, {"HOLE", SEEK_HOLE}, {0}};
 
+/* file=1: positions in a directory mean nothing and are not to be compared */
+static bool unwanted(const struct call *c, int fd) {
+  struct stat s;
+  return flag(c, "file") && !fstat(fd, &s) && S_ISDIR(s.st_mode);
+}
+
 static int do_lseek(const struct call *c) {
+  if (unwanted(c, directory_of(c, "fd"))) return -EISDIR;
   off_t at = lseek(directory_of(c, "fd"), number(c, "off", 0), (int)words(c, "whence", whences, SEEK_SET));
   if (at >= 0) field("off", "%lld", (long long)at);
   return result_of(at);
@@ -91,6 +98,7 @@ static int do_segments(const struct call *c) {
   bool opened;
   int fd = reach(c, O_RDONLY | O_NONBLOCK, &opened), result = 0; /* a FIFO has no segments, and must not block */
   if (fd < 0) return result_of(opened ? fd : (errno = EBADF, -1));
+  if (unwanted(c, fd)) return opened ? close(fd) : 0, -EISDIR;
   for (off_t hole = 0, data; (data = lseek(fd, hole, SEEK_DATA)) >= 0;) {
     if ((hole = lseek(fd, data, SEEK_HOLE)) <= data) break; /* a device answers 0 for ever */
     field("start", "%lld", (long long)data), field("end", "%lld", (long long)hole), end_row();
@@ -232,8 +240,8 @@ static int do_getlock(const struct call *c) {
 const struct verb data_verbs[] = {
   {"read", do_read, "fd path at off len flags full once"},
   {"write", do_write, "fd path at off len flags data pattern"},
-  {"lseek", do_lseek, "fd off whence"},
-  {"segments", do_segments, "fd path at"},
+  {"lseek", do_lseek, "fd off whence file"},
+  {"segments", do_segments, "fd path at file"},
   {"fallocate", do_fallocate, "fd mode off len"},
   {"copyrange", do_copyrange, "fd tofd off tooff len"},
   {"sendfile", do_sendfile, "fd tofd off len"},

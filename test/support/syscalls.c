@@ -26,7 +26,7 @@
  * read fd=|path= [off=] [len=]  → n, and data (up to 512 bytes, or all with full=1) or hash    [flags= when by path]
  * write fd=|path= [off=] data=|pattern=SEED len=  → n     lseek fd= off= [whence=SET|CUR|END|DATA|HOLE] → off
  * fallocate fd= [mode=KEEP_SIZE|PUNCH_HOLE…] off= len=    copyrange fd= tofd= len= [off= tooff=] → n    sendfile likewise → n
- * segments fd=|path= → a row per data segment (start end)    fsync fdatasync syncfs fd=
+ * segments fd=|path= → a row per data segment (start end)    fsync fdatasync syncfs fd=    lseek, segments file=1: EISDIR for a directory
  * mmap map= fd= [len= off= prot=READ|WRITE private=1]    mread map= off= len=    mwrite map= off= data=    msync munmap map=
  * flock fd= kind=sh|ex|un [wait=1]    lock fd= kind=rd|wr|un [start= len= ofd=1 wait=1]    getlock fd= kind= → kind start len
  * list path=|fd= [ino=1]  → rows name type (sorted; no "." and ".."); ino=1: also ino and st (the inode number by stat);

@@ -9,7 +9,7 @@ import fs from 'node:fs';
 import path from 'node:path';
 import { type Tree, build, merge } from './layers.js';
 import { removeDirectory, temporaryDirectory } from './leaks.js';
-import { must, tearAway, unmount } from './mounts.js';
+import { must, run, tearAway, unmount } from './mounts.js';
 
 /** A lower: a tree to be made, or a directory that exists and is left alone. */
 export type Lower = Tree | string;
@@ -21,6 +21,8 @@ export interface SetupOptions {
   upper?: Tree | { upper: string; work: string };
   /** further mount options, of the target's own kind */
   mountOptions?: readonly string[];
+  /** plyfs: file that its engine's log is appended to */
+  log?: string;
 }
 
 export interface Mounted {
@@ -164,8 +166,18 @@ class KernelOverlay extends Directories {
     // Relative where possible: the options of mount(2) must fit one page.
     const short = lowers.map((lower) => (lower.startsWith(this.base + '/') ? path.basename(lower) : lower));
     const options = this.withExtra(this.layerOptions(short), ORACLE_OPTIONS);
-    await must('mount', ['-t', 'overlay', 'overlay', '-o', options, this.mountpoint], { cwd: this.base });
+    await mountWhenFree(['-t', 'overlay', 'overlay', '-o', options, this.mountpoint], this.base);
   }
+}
+
+/** An upper stays in use while a mount namespace made by another process holds a copy of the mount that was here. */
+async function mountWhenFree(args: readonly string[], cwd: string): Promise<void> {
+  for (const end = Date.now() + 60_000; Date.now() < end; await new Promise((resolve) => setTimeout(resolve, 500))) {
+    const { status, stderr } = await run('mount', args, { cwd });
+    if (status === 0) return;
+    if (!/busy/.test(stderr)) break;
+  }
+  await must('mount', args, { cwd });
 }
 
 class FuseOverlayfs extends Directories {
@@ -188,7 +200,8 @@ class Plyfs extends Directories {
   async mount(): Promise<void> {
     if (!fs.existsSync(plyfsBinary)) throw new Error(`${plyfsBinary} does not exist: make build`);
     const options = this.withExtra(this.layerOptions(this.lowers), ...this.variant);
-    await must(plyfsBinary, ['-o', options, this.mountpoint], { timeoutMs: 20_000 });
+    const log = this.options.log === undefined ? [] : ['--log', this.options.log];
+    await must(plyfsBinary, [...log, '-o', options, this.mountpoint], { timeoutMs: 20_000 });
   }
 }
 

@@ -130,8 +130,6 @@ export const enum MountFlags {
   /** FOPEN_NOFLUSH is understood */ NOFLUSH = 1 << 9,
   /** OPENDIR may be answered ENOSYS */ NO_OPENDIR = 1 << 10,
   KILLPRIV_V2 = 1 << 11,
-  /** the upper can do RENAME_WHITEOUT */ RENAME_WHITEOUT = 1 << 12,
-  /** char 0/0 can be made in the upper, else `.wh.` files are written */ CHARDEV_WHITEOUT = 1 << 13,
   POSIX_ACL = 1 << 14,
   PARALLEL_DIRECT_WRITES = 1 << 15,
 }
@@ -176,7 +174,6 @@ export const enum Inode {
   /** names that are no whiteouts */ ENTRIES = 55,
   IDENT_NEXT = 56,
   /** blob: its name in workdir/index */ INDEX_NAME = 57,
-  /** descriptor users inside a system call right now */ FD_USERS = 58,
   /** Known: starts with an ELF head */ ELF = 59,
   /** directory, Known: has a default ACL */ DEFAULT_ACL = 60,
   /** Known: the lower itself is a metacopy whose data were looked up */ DATA_RESOLVED = 61,
@@ -212,6 +209,7 @@ export const enum InodeFlags {
   /** replaced by another node after the ESTALE swap: serves its old opens only */ SWAPPED = 1 << 12,
   /** a container's own char 0/0 */ FAKE_WHITEOUT = 1 << 13,
   /** the kernel refused a passthrough backing: served */ NO_BACKING = 1 << 14,
+  /** security.capability was just removed: the SETATTR without a field that follows may be about that only */ LOST_CAPABILITY = 1 << 15,
 }
 
 export const enum LoadState {

@@ -102,7 +102,12 @@ export default group('attributes', [
   }),
   {
     name: 'only the owner changes mode and times; who may write may set them to now',
-    lower: { '.': dir({ mode: 0o777 }), mine: file('1', { uid: 1000, gid: 1000, mode: 0o600 }), root: '2', writable: file('3', { mode: 0o666 }) },
+    lower: {
+      '.': dir({ mode: 0o777 }),
+      mine: file('1', { uid: 1000, gid: 1000, mode: 0o600 }),
+      root: '2',
+      writable: file('3', { mode: 0o666 }),
+    },
     steps: raw`
       chmod mine 0640 uid=1000
       chmod root 0640 uid=1000
@@ -225,7 +230,9 @@ export default group('attributes', [
   }),
   {
     name: 'capabilities of a lower file are there after copy-up of its metadata, and gone after a write',
-    lower: { f: file('x', { mode: 0o755, xattrs: { 'security.capability': Buffer.from('0100000200040000000000000000000000000000', 'hex') } }) },
+    lower: {
+      f: file('x', { mode: 0o755, xattrs: { 'security.capability': Buffer.from('0100000200040000000000000000000000000000', 'hex') } }),
+    },
     steps: raw`
       getxattr f security.capability
       chmod f 0711

@@ -7,7 +7,12 @@ const ATTRIBUTES = { mode: 0o4751, uid: 5, gid: 6, mtime: '1000.000000007', xatt
 export default group('copy-up', [
   {
     name: 'each change of metadata keeps all the rest of the file',
-    lower: Object.fromEntries(['chmod', 'chown', 'utimens', 'setxattr', 'removexattr', 'link', 'rename', 'write', 'truncate'].map((name) => [name, file('some content', ATTRIBUTES)])),
+    lower: Object.fromEntries(
+      ['chmod', 'chown', 'utimens', 'setxattr', 'removexattr', 'link', 'rename', 'write', 'truncate'].map((name) => [
+        name,
+        file('some content', ATTRIBUTES),
+      ]),
+    ),
     steps: raw`
       chmod chmod 0600
       chown chown owner=9
@@ -88,7 +93,12 @@ export default group('copy-up', [
   },
   {
     name: 'parents are copied up as they are: attributes, xattrs, times',
-    lower: { 'a/b/c/f': '1', a: dir({ mode: 0o1755, uid: 3, xattrs: { 'user.p': 'q' } }), 'a/b': dir({ mode: 0o2750, gid: 4, mtime: '77.000000001' }), 'a/b/c': dir({ mtime: '78.5' }) },
+    lower: {
+      'a/b/c/f': '1',
+      a: dir({ mode: 0o1755, uid: 3, xattrs: { 'user.p': 'q' } }),
+      'a/b': dir({ mode: 0o2750, gid: 4, mtime: '77.000000001' }),
+      'a/b/c': dir({ mtime: '78.5' }),
+    },
     steps: raw`
       write a/b/c/f 2
       manifest .`,

@@ -179,6 +179,22 @@ export default group('create', [
       stat d/a`,
   },
   {
+    name: 'names that begin like a whiteout',
+    lower: { f: '1', g: '2', 'd/x': '3' },
+    steps: raw`
+      write .wh.new 1 flags=O_CREAT
+      mkdir .wh.dir
+      symlink t .wh.link
+      mknod .wh.node 010644
+      link f .wh.hard
+      rename g .wh.moved
+      rename d .wh.d
+      stat .wh.f
+      stat f
+      list .`,
+    notKernel: 'to plyfs what it makes is a whiteout',
+  },
+  {
     name: 'two creators with O_EXCL: one wins',
     lower: {},
     steps: raw`

@@ -401,7 +401,7 @@ export default group('data', [
   },
   {
     name: 'running a program from a lower, a copied-up and a new file',
-    lower: { 'sh': file('#!/bin/sh\necho lower $0\n', { mode: 0o755 }), plain: file('#!/bin/sh\necho no\n') },
+    lower: { sh: file('#!/bin/sh\necho lower $0\n', { mode: 0o755 }), plain: file('#!/bin/sh\necho no\n') },
     steps: raw`
       exec ./sh
       write sh off=10 flags=O_APPEND data=echo\x20appended\x0a

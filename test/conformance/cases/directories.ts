@@ -124,7 +124,13 @@ export default group('mkdir-rmdir-unlink', [
   },
   {
     name: 'who may not write the directory removes nothing, whoever owns the file',
-    lower: { d: dir({ mode: 0o755 }), 'd/f': file('1', { uid: 1000 }), 'd/s': dir({ uid: 1000 }), w: dir({ mode: 0o777 }), 'w/f': file('2', { mode: 0 }) },
+    lower: {
+      d: dir({ mode: 0o755 }),
+      'd/f': file('1', { uid: 1000 }),
+      'd/s': dir({ uid: 1000 }),
+      w: dir({ mode: 0o777 }),
+      'w/f': file('2', { mode: 0 }),
+    },
     steps: raw`
       unlink d/f uid=1000
       rmdir d/s uid=1000
@@ -173,7 +179,11 @@ export default group('mkdir-rmdir-unlink', [
   {
     name: 'making and removing the same name many times',
     lower: { x: 'low', 'd/f': '1' },
-    steps: Array.from({ length: 5 }, () => 'unlink x\nmkdir x\nrmdir x\nsymlink t x\nunlink x\nwrite x up flags=O_CREAT\nremove d\nmkdir d\nwrite d/f 2 flags=O_CREAT').join('\n') + '\nlist .\nread x\nlist d',
+    steps:
+      Array.from(
+        { length: 5 },
+        () => 'unlink x\nmkdir x\nrmdir x\nsymlink t x\nunlink x\nwrite x up flags=O_CREAT\nremove d\nmkdir d\nwrite d/f 2 flags=O_CREAT',
+      ).join('\n') + '\nlist .\nread x\nlist d',
     again: 'manifest .',
   },
   {

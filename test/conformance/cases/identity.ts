@@ -63,7 +63,11 @@ export default group('identity', [
   {
     name: 'different files have different numbers, whatever layer they are from',
     see: ['ino', 'dev'],
-    layers: [{ a: '1', 'd/x': '1' }, { b: '2', 'd/y': '2' }, { c: '3', 'd/z': '3' }],
+    layers: [
+      { a: '1', 'd/x': '1' },
+      { b: '2', 'd/y': '2' },
+      { c: '3', 'd/z': '3' },
+    ],
     upper: { u: '4', 'd/u': '4' },
     steps: raw`
       stat a

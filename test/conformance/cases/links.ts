@@ -219,7 +219,14 @@ export default group('link', [
   },
   {
     name: 'linking is a right: the directory must be writable, the file reachable',
-    lower: { d: dir({ mode: 0o777 }), r: dir(), f: file('1', { mode: 0o666 }), mine: file('2', { uid: 1000 }), 'closed/x': '3', closed: dir({ mode: 0o700 }) },
+    lower: {
+      d: dir({ mode: 0o777 }),
+      r: dir(),
+      f: file('1', { mode: 0o666 }),
+      mine: file('2', { uid: 1000 }),
+      'closed/x': '3',
+      closed: dir({ mode: 0o700 }),
+    },
     steps: raw`
       link mine d/m uid=1000
       link mine r/m uid=1000

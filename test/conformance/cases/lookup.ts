@@ -61,7 +61,14 @@ export default group('lookup', [
   },
   {
     name: 'names are bytes, whether they are UTF-8 or not',
-    lower: { '\\xff\\xfe': 'not', '\\xc3\\xa9': 'composed', 'e\\xcc\\x81': 'decomposed', '\\xed\\xa0\\x80': 'surrogate', 'a\\x0ab': 'newline', '\\x20': 'space' },
+    lower: {
+      '\\xff\\xfe': 'not',
+      '\\xc3\\xa9': 'composed',
+      'e\\xcc\\x81': 'decomposed',
+      '\\xed\\xa0\\x80': 'surrogate',
+      'a\\x0ab': 'newline',
+      '\\x20': 'space',
+    },
     steps: raw`
       list .
       read \xff\xfe
@@ -81,7 +88,19 @@ export default group('lookup', [
   },
   {
     name: 'names that look like something special are ordinary',
-    lower: { '...': '1', '..x': '2', '-': '3', '*': '4', 'a\\x5cb': '5', 'x:y,z=1': '6', '%41': '7', '#1': '8', work: '9', index: '10', upper: '11' },
+    lower: {
+      '...': '1',
+      '..x': '2',
+      '-': '3',
+      '*': '4',
+      'a\\x5cb': '5',
+      'x:y,z=1': '6',
+      '%41': '7',
+      '#1': '8',
+      work: '9',
+      index: '10',
+      upper: '11',
+    },
     steps: raw`
       list .
       read path=...
@@ -111,7 +130,16 @@ export default group('lookup', [
   },
   {
     name: 'symlinks lead on, dangle, and loop',
-    lower: { 'd/f': '1', tod: symlink('d'), tof: symlink('tod/f'), nowhere: symlink('missing'), a: symlink('b'), b: symlink('a'), self: symlink('self/x'), up: symlink('../lookup-does-not-exist') },
+    lower: {
+      'd/f': '1',
+      tod: symlink('d'),
+      tof: symlink('tod/f'),
+      nowhere: symlink('missing'),
+      a: symlink('b'),
+      b: symlink('a'),
+      self: symlink('self/x'),
+      up: symlink('../lookup-does-not-exist'),
+    },
     steps: raw`
       read tof
       read tod/f
@@ -222,8 +250,17 @@ export default group('lookup', [
   },
   {
     name: 'access tells what the permission bits say, to root and to others',
-    lower: { r: file('', { mode: 0o444 }), w: file('', { mode: 0o222 }), x: file('', { mode: 0o111 }), none: file('', { mode: 0 }), mine: file('', { mode: 0o600, uid: 1000 }) },
-    steps: ['r', 'w', 'x', 'none', 'mine'].map((f) => ['R', 'W', 'X', 'R|W|X'].map((m) => `access ${f} ${m}\naccess ${f} ${m} uid=1000`).join('\n')).join('\n') + '\naccess missing F\naccess r F uid=1000',
+    lower: {
+      r: file('', { mode: 0o444 }),
+      w: file('', { mode: 0o222 }),
+      x: file('', { mode: 0o111 }),
+      none: file('', { mode: 0 }),
+      mine: file('', { mode: 0o600, uid: 1000 }),
+    },
+    steps:
+      ['r', 'w', 'x', 'none', 'mine']
+        .map((f) => ['R', 'W', 'X', 'R|W|X'].map((m) => `access ${f} ${m}\naccess ${f} ${m} uid=1000`).join('\n'))
+        .join('\n') + '\naccess missing F\naccess r F uid=1000',
   },
   {
     name: 'what a directory was replaced by is found by its new type',

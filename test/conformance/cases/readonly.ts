@@ -44,7 +44,13 @@ export default group('read-only', [
   },
   {
     name: 'every type reads',
-    lower: { f: file('content', { mode: 0o4755, uid: 4, xattrs: { 'user.k': 'v' } }), l: symlink('f'), p: fifo(), c: device('c', '1:3'), 'd/e/g': '2' },
+    lower: {
+      f: file('content', { mode: 0o4755, uid: 4, xattrs: { 'user.k': 'v' } }),
+      l: symlink('f'),
+      p: fifo(),
+      c: device('c', '1:3'),
+      'd/e/g': '2',
+    },
     steps: raw`
       manifest .
       read f
@@ -79,7 +85,10 @@ export default group('read-only', [
   },
   {
     name: 'layers merge without an upper too',
-    layers: [{ 'd/a': '1', 'd/x': whiteout(), e: file('over a directory') }, { 'd/b': '2', 'd/x': 'hidden', 'e/f': '3' }],
+    layers: [
+      { 'd/a': '1', 'd/x': whiteout(), e: file('over a directory') },
+      { 'd/b': '2', 'd/x': 'hidden', 'e/f': '3' },
+    ],
     steps: raw`
       manifest .
       list d

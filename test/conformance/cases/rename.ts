@@ -57,7 +57,16 @@ function pairs(flags: string, kinds: readonly string[]): Case[] {
   );
 }
 
-const FILES_AND_DIRECTORIES = ['lower file', 'upper file over a lower one', 'lower symlink', 'lower directory', 'upper directory', 'merged directory', 'opaque directory', 'whited-out name'];
+const FILES_AND_DIRECTORIES = [
+  'lower file',
+  'upper file over a lower one',
+  'lower symlink',
+  'lower directory',
+  'upper directory',
+  'merged directory',
+  'opaque directory',
+  'whited-out name',
+];
 
 export default group('rename', [
   pairs('', [
@@ -328,7 +337,16 @@ export default group('rename', [
   },
   {
     name: 'renaming needs the right to write both directories, and a directory its own',
-    lower: { a: dir({ mode: 0o777 }), b: dir(), 'a/f': '1', 'b/g': '2', 'a/d': dir({ mode: 0o755 }), 'a/mine': dir({ uid: 1000 }), c: dir({ mode: 0o777 }), 'a/mine/x': '1' },
+    lower: {
+      a: dir({ mode: 0o777 }),
+      b: dir(),
+      'a/f': '1',
+      'b/g': '2',
+      'a/d': dir({ mode: 0o755 }),
+      'a/mine': dir({ uid: 1000 }),
+      c: dir({ mode: 0o777 }),
+      'a/mine/x': '1',
+    },
     steps: raw`
       rename a/f b/f uid=1000
       rename b/g a/g uid=1000
@@ -340,7 +358,13 @@ export default group('rename', [
   },
   {
     name: 'special files are renamed as they are',
-    lower: { c: device('c', '1:3', { mode: 0o666 }), b: device('b', '7:0'), p: fifo({ uid: 3 }), l: symlink('nowhere', { uid: 4 }), d: dir() },
+    lower: {
+      c: device('c', '1:3', { mode: 0o666 }),
+      b: device('b', '7:0'),
+      p: fifo({ uid: 3 }),
+      l: symlink('nowhere', { uid: 4 }),
+      d: dir(),
+    },
     steps: raw`
       rename c d/c
       rename b d/b

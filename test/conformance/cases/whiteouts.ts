@@ -15,7 +15,8 @@ const OPAQUES: Record<string, (directory: string) => Tree> = {
   'user.fuseoverlayfs': (directory) => ({ [directory]: opaque('user.fuseoverlayfs') }),
   '.wh..wh..opq': (directory) => ({ [`${directory}/.wh..wh..opq`]: '' }),
 };
-const kernelSpeaks = (dialect: string): Partial<Case> => (dialect === 'char 0/0' || dialect === 'trusted.overlay' ? {} : { notKernel: DIALECT });
+const kernelSpeaks = (dialect: string): Partial<Case> =>
+  dialect === 'char 0/0' || dialect === 'trusted.overlay' ? {} : { notKernel: DIALECT };
 
 const byWhiteout = Object.entries(WHITEOUTS).flatMap(([dialect, hide]): Case[] => [
   {
@@ -44,7 +45,10 @@ const byWhiteout = Object.entries(WHITEOUTS).flatMap(([dialect, hide]): Case[] =
   },
   {
     name: `${dialect} in a directory that is removed and renamed`,
-    layers: [{ ...hide('d', 'f'), ...hide('e', 'g'), 'e/h': '3' }, { 'd/f': '1', 'e/g': '2' }],
+    layers: [
+      { ...hide('d', 'f'), ...hide('e', 'g'), 'e/h': '3' },
+      { 'd/f': '1', 'e/g': '2' },
+    ],
     steps: raw`
       list d
       rename e e2
@@ -98,7 +102,11 @@ export default group('whiteouts', [
   byOpaque,
   {
     name: 'both dialects for one name, and a name with its own marker in one layer',
-    layers: [{ 'd/.wh.f': '', 'd/f': 'here', 'd/.wh.g': '', 'd/g2': '' }, { 'd/f': 'below', 'd/g': whiteout() }, { 'd/f': 'lowest', 'd/g': 'lowest' }],
+    layers: [
+      { 'd/.wh.f': '', 'd/f': 'here', 'd/.wh.g': '', 'd/g2': '' },
+      { 'd/f': 'below', 'd/g': whiteout() },
+      { 'd/f': 'lowest', 'd/g': 'lowest' },
+    ],
     steps: raw`
       list d
       read d/f
@@ -110,7 +118,10 @@ export default group('whiteouts', [
   },
   {
     name: 'an opaque marker applies to its directory only',
-    layers: [{ 'a/.wh..wh..opq': '', 'a/b/x': '1' }, { 'a/y': '2', 'a/b/z': '3', 'c/w': '4' }],
+    layers: [
+      { 'a/.wh..wh..opq': '', 'a/b/x': '1' },
+      { 'a/y': '2', 'a/b/z': '3', 'c/w': '4' },
+    ],
     steps: raw`
       list a
       list a/b
@@ -173,7 +184,11 @@ export default group('whiteouts', [
   },
   {
     name: 'the same path in every layer: the topmost says the content',
-    layers: [{ f: file('top', { mode: 0o600 }), g: symlink('top') }, { f: file('middle'), g: '2' }, { f: 'bottom', 'g/x': '3' }],
+    layers: [
+      { f: file('top', { mode: 0o600 }), g: symlink('top') },
+      { f: file('middle'), g: '2' },
+      { f: 'bottom', 'g/x': '3' },
+    ],
     steps: raw`
       read f
       stat f

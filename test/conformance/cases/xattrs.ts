@@ -24,7 +24,10 @@ const DEFAULT = 'system.posix_acl_default';
 export default group('xattrs', [
   ...everywhere({
     name: 'set, get, list, replace, remove',
-    tree: { f: file('1', { xattrs: { 'user.a': '1', 'user.b': Buffer.from([0, 255, 10]), 'trusted.t': 'root' } }), d: dir({ xattrs: { 'user.d': 'x' } }) },
+    tree: {
+      f: file('1', { xattrs: { 'user.a': '1', 'user.b': Buffer.from([0, 255, 10]), 'trusted.t': 'root' } }),
+      d: dir({ xattrs: { 'user.d': 'x' } }),
+    },
     steps: raw`
       listxattr f
       getxattr f user.a
@@ -106,7 +109,11 @@ export default group('xattrs', [
   }),
   {
     name: 'a symlink is followed only when that is asked for',
-    lower: { f: file('1', { xattrs: { 'user.k': 'target' } }), l: symlink('f', { xattrs: { 'trusted.k': 'link' } }), dangling: symlink('nope') },
+    lower: {
+      f: file('1', { xattrs: { 'user.k': 'target' } }),
+      l: symlink('f', { xattrs: { 'trusted.k': 'link' } }),
+      dangling: symlink('nope'),
+    },
     steps: raw`
       getxattr l user.k follow=1
       getxattr l user.k
@@ -180,6 +187,34 @@ export default group('xattrs', [
       manifest .`,
     again: 'manifest .',
   },
+  ...everywhere({
+    name: 'the xattrs of an overlay inside are kept as they are, and mean nothing here',
+    tree: { 'd/x': '1', 'e/y': '2', f: '3' },
+    steps: raw`
+      setxattr d trusted.overlay.opaque y
+      setxattr e trusted.overlay.redirect /d
+      setxattr f trusted.overlay.metacopy value=
+      setxattr d user.overlay.opaque y
+      getxattr d trusted.overlay.opaque
+      getxattr e trusted.overlay.redirect
+      listxattr d
+      listxattr e
+      listxattr f
+      list d
+      list e
+      read f
+      removexattr e trusted.overlay.redirect
+      getxattr e trusted.overlay.redirect
+      getxattr e trusted.overlay.origin
+      rename d g
+      listxattr g
+      list g`,
+    again: raw`
+      listxattr g
+      list g
+      list e
+      read f`,
+  }),
   ...everywhere({
     name: 'xattrs go with a rename, a link and a write',
     tree: { f: file('1', { xattrs: { 'user.k': 'v' } }), 'd/x': '2', d: dir({ xattrs: { 'user.d': 'w' } }) },
