@@ -2,7 +2,8 @@
  * The life of a container: created (its directories are there), running (mounted), stopped, gone.
  *
  * Changes of one container follow each other. The order of steps is such that a plyd that is killed between two of them leaves what recovery.ts can
- * put right: directories come before the row and go after it, a mount's row comes before the mount and goes after it.
+ * put right. A mount's row comes before the mount and goes after it. A container's directory is `<id>.new` until its row is there, and `<id>.removing`
+ * before its row goes: nothing but these two is ever swept, so a catalog that is lost, or an old one from a backup, costs no upper.
  */
 import { spawn } from 'node:child_process';
 import fs from 'node:fs';
@@ -16,6 +17,10 @@ import { isWithin, mountTable } from './mountinfo';
 import { shown } from './options';
 import { pauseAt } from './pause';
 import { MountBusy } from './supervisor';
+
+/** What follows the id in the name of a directory whose container is being created, or removed. */
+export const HALF_MADE = '.new';
+export const HALF_REMOVED = '.removing';
 
 export interface NewContainer {
   image: string;
@@ -35,21 +40,26 @@ export class Containers {
     const { layers } = this.catalog.images.get(image);
     const id = newId();
     const directory = this.catalog.containerDirectory(id);
-    const [upper, work, merged] = ['upper', 'work', 'merged'].map((part) => join(directory, part));
+    const half = `${directory}${HALF_MADE}`;
+    const [upper, work] = ['upper', 'work'].map((part) => join(directory, part));
     optionsOf({ lower: this.paths(layers), upper, work, options });
     return this.locks.hold(id, async () => {
-      fs.mkdirSync(directory, { recursive: true, mode: 0o700 });
+      let made = false;
       try {
-        // What the container's root directory is like, the image says.
-        for (const path of [upper, work, merged]) fs.mkdirSync(path, 0o755);
-        await this.likeTheImage(upper, layers);
+        fs.mkdirSync(half, { recursive: true, mode: 0o700 });
+        for (const part of ['upper', 'work', 'merged']) fs.mkdirSync(join(half, part), 0o755);
+        await this.likeTheImage(join(half, 'upper'), layers);
         await pauseAt('create:directories');
         const container = this.catalog.containers.create({ id, image, name, upper, work, options });
+        made = true;
         await pauseAt('create:row');
+        fs.renameSync(half, directory);
+        await pauseAt('create:renamed');
         this.tell('container.create', container);
         return container;
       } catch (error) {
-        if (!this.catalog.containers.all().some((one) => one.id === id)) await removeTree(directory);
+        if (made) this.catalog.containers.remove(id);
+        await removeTree(half);
         throw error;
       }
     });
@@ -93,11 +103,21 @@ export class Containers {
       const { id } = container;
       if (force && container.state === 'running') await this.stopForcibly(container);
       const directory = this.catalog.containerDirectory(id);
-      if (this.catalog.containers.get(id).state !== 'running') this.refuseUsed(directory);
+      const half = `${directory}${HALF_REMOVED}`;
+      this.catalog.containers.checkRemoval(id);
+      this.refuseUsed(directory);
       await pauseAt('rm:stopped');
-      this.catalog.containers.remove(id);
+      const isThere = fs.existsSync(directory); // who deleted it by hand wants to be rid of the row too
+      if (isThere) fs.renameSync(directory, half);
+      await pauseAt('rm:renamed');
+      try {
+        this.catalog.containers.remove(id);
+      } catch (error) {
+        if (isThere) fs.renameSync(half, directory);
+        throw error;
+      }
       await pauseAt('rm:row');
-      await removeTree(directory);
+      await removeTree(half);
       await pauseAt('rm:directories');
       this.tell('container.rm', container);
     });

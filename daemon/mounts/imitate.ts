@@ -2,6 +2,7 @@
 import fs from 'node:fs';
 import { native } from '../../native-bindings/index';
 import { Errno } from '../errno';
+import { shown } from './options';
 import { within } from './size';
 import { TreeReader } from './tree-reader';
 
@@ -23,9 +24,10 @@ export function imitate(from: string, to: string, slot: number): string | undefi
       fs.fchownSync(target, Number(uid), Number(gid));
       fs.fchmodSync(target, Number(mode) & 0o7777);
       const arena = new TreeReader(slot).scratch;
-      const failed = native.copyXattrs(source, arena.text(''), target, arena.text(''), arena.text(MARKS));
-      if (failed < 0 && failed !== -Errno.EOPNOTSUPP) throw new Error(`cannot copy the attributes of ${from} (errno ${-failed})`);
-      native.utimensat(target, arena.text(''), arena.times(atimeNs, mtimeNs));
+      const copied = native.copyXattrs(source, arena.text(''), target, arena.text(''), arena.text(MARKS));
+      if (copied < 0 && copied !== -Errno.EOPNOTSUPP) throw new Error(`cannot copy the attributes of ${shown(from)} (errno ${-copied})`);
+      const timed = native.utimensat(target, arena.text(''), arena.times(atimeNs, mtimeNs)); // Node's utimes are doubles: too coarse
+      if (timed < 0) throw new Error(`cannot set the times of ${shown(to)} (errno ${-timed})`);
     });
   });
   return undefined;

@@ -7,7 +7,7 @@ import { basename, join } from 'node:path';
 import { type Catalog, isId, type MountRow, shortId, sweepLayers } from '../store';
 import type { ListedMount } from '../engine/control';
 import type { Log } from '../log';
-import { removeTree } from './containers';
+import { HALF_MADE, HALF_REMOVED, removeTree } from './containers';
 import type { Engine } from './engine';
 import type { Events } from './events';
 import { bytes, optionsOf } from './keeper';
@@ -15,6 +15,8 @@ import { isWithin, type MountEntry, mountTable, PLYFS, topMount } from './mounti
 import { shown } from './options';
 import { type Supervisor, type Tag, tagOf } from './supervisor';
 import { loseMount } from './watch';
+
+const HALVES = [HALF_MADE, HALF_REMOVED];
 
 interface Offer {
   engine: Engine;
@@ -149,23 +151,60 @@ export class Recovery {
     }
   }
 
-  /** Directories without a row: of a container that was being created or removed. */
+  /**
+   * Containers that were being created or removed: their directories say so. Any other directory without a row holds what somebody wrote, whatever became
+   * of the catalog: it stays, and so does everything when the catalog is new.
+   */
   private async sweep(): Promise<void> {
-    for (const id of sweepLayers(this.catalog)) this.log.info({ layer: shortId(id) }, "an unfinished layer's index is removed");
-    const known = new Set(this.catalog.containers.all().map(({ id }) => id));
     const directory = join(this.catalog.root, 'containers');
+    const known = new Set(this.catalog.containers.all().map(({ id }) => id));
+    const strangers: string[] = [];
     for (const name of fs.readdirSync(directory)) {
-      if (!isId(name) || known.has(name)) continue;
-      if (mountTable().some(({ point }) => isWithin(point, bytes(join(directory, name))))) {
-        this.log.error({ directory: join(directory, name) }, 'a left directory holds a mount: it stays');
-        continue;
+      const id = HALVES.reduce((rest, half) => (name.endsWith(half) ? name.slice(0, -half.length) : rest), name);
+      if (name === id || !isId(id) || this.catalog.isNew) {
+        if (!known.has(name)) strangers.push(join(directory, name));
+      } else if (known.has(id)) {
+        this.makeWhole(join(directory, name), join(directory, id));
+      } else {
+        await this.finishRemoval(join(directory, name));
       }
-      try {
-        await removeTree(join(directory, name));
-        this.log.info({ container: shortId(basename(name)) }, 'what was left of a container is removed');
-      } catch (error) {
-        this.log.error({ err: error }, 'what was left of a container cannot be removed');
-      }
+    }
+    if (strangers.length > 0) {
+      const why = this.catalog.isNew
+        ? 'the catalog is new, and these directories are of an older one'
+        : 'no container of the catalog has these directories';
+      this.log.warn(
+        { directories: strangers },
+        `${why}: they stay as they are; what was written is in upper/. Put ply.db back, or delete them`,
+      );
+    }
+    if (this.catalog.isNew) return;
+    for (const id of sweepLayers(this.catalog)) this.log.info({ layer: shortId(id) }, "an unfinished layer's index is removed");
+  }
+
+  /** Its row is there: it was made but for its name, or it was not removed. */
+  private makeWhole(half: string, whole: string): void {
+    if (fs.existsSync(whole)) {
+      this.log.error({ directories: [half, whole] }, 'a container has two directories: the second one is used');
+      return;
+    }
+    fs.renameSync(half, whole);
+    this.log.info(
+      { container: shortId(basename(whole)) },
+      'the directory of a container that was being made or removed has its name again',
+    );
+  }
+
+  private async finishRemoval(half: string): Promise<void> {
+    if (mountTable().some(({ point }) => isWithin(point, bytes(half)))) {
+      this.log.error({ directory: half }, 'what is left of a container holds a mount: it stays');
+      return;
+    }
+    try {
+      await removeTree(half);
+      this.log.info({ directory: half }, 'what was left of a container is removed');
+    } catch (error) {
+      this.log.error({ err: error, directory: half }, 'what was left of a container cannot be removed');
     }
   }
 

@@ -486,10 +486,13 @@ export class Supervisor {
     const served = makeServed({ plan, engine, index, point, level, mountId, dev, on, writes });
     served.state = 'lingering';
     this.mounts.set(id, served);
-    const mounts = await engine.list().catch(() => []);
-    if (!mounts.some(({ mount }) => mount === index))
-      this.forget(served); // it was over before we listened
-    else await happens(served.over, OVER_MS);
+    try {
+      const isOver = !(await engine.list()).some(({ mount }) => mount === index); // before we listened
+      if (isOver) this.forget(served);
+      else await happens(served.over, OVER_MS);
+    } catch (error) {
+      this.log.warn({ engine: engine.pid, err: error }, 'an engine does not say whether a detached mount is still in use: taken as in use');
+    }
   }
 
   /** An adopted engine that serves nothing that is wanted ends. */

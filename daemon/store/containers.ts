@@ -120,19 +120,24 @@ export class Containers implements Referable {
       .immediate();
   }
 
-  /** Removes the row, and says what it was: the directories are the caller's to delete, afterwards. Refused while it is running or mounted. */
+  /** Throws 'conflict' while it is running or mounted: to be asked before its directories are touched. */
+  checkRemoval(ref: string): Container {
+    const container = this.get(ref);
+    const { id, name, state } = container;
+    if (state === 'running') {
+      throw new CatalogError('conflict', `cannot remove the container ${name}, it is running: stop it (ply stop ${name}), or use -f`);
+    }
+    const mountpoint = this.db.prepare<[Id], string>('SELECT mountpoint FROM mounts WHERE container = ?').pluck().get(id);
+    if (mountpoint !== undefined)
+      throw new CatalogError('conflict', `the container ${name} is still mounted at ${mountpoint}: unmount it first`);
+    return container;
+  }
+
+  /** Removes the row, and says what it was: the directories are the caller's to delete, afterwards. Refused as by {@link checkRemoval}. */
   remove(ref: string): Container {
     return this.db
       .transaction(() => {
-        const container = this.get(ref);
-        if (container.state === 'running')
-          throw new CatalogError(
-            'conflict',
-            `the container ${container.name} is running: stop it first (ply stop ${container.name}), or remove it with --force`,
-          );
-        const mountpoint = this.db.prepare<[Id], string>('SELECT mountpoint FROM mounts WHERE container = ?').pluck().get(container.id);
-        if (mountpoint !== undefined)
-          throw new CatalogError('conflict', `the container ${container.name} is still mounted at ${mountpoint}: unmount it first`);
+        const container = this.checkRemoval(ref);
         this.db.prepare('DELETE FROM containers WHERE id = ?').run(container.id);
         return container;
       })

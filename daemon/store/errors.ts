@@ -20,7 +20,7 @@ export class CatalogError extends Error {
   ) {
     super(message);
     this.name = 'CatalogError';
-    this.near = more.near;
+    this.near = more.near?.length === 0 ? undefined : more.near;
     this.by = more.by;
   }
 }

@@ -13,7 +13,7 @@ const STEPS: Record<
   create: {
     before: () => Promise.resolve(),
     request: ['POST', '/v1/containers', { image: 'img', name: 'victim' }],
-    points: ['create:directories', 'create:row'],
+    points: ['create:directories', 'create:row', 'create:renamed'],
   },
   start: {
     before: (plyd) => plyd.create('img', 'victim'),
@@ -28,7 +28,7 @@ const STEPS: Record<
   rm: {
     before: (plyd) => plyd.create('img', 'victim').then(() => plyd.begin('victim')),
     request: ['DELETE', '/v1/containers/victim?force=true'],
-    points: ['unmount:unmounted', 'rm:stopped', 'rm:row', 'rm:directories'],
+    points: ['unmount:unmounted', 'rm:stopped', 'rm:renamed', 'rm:row', 'rm:directories'],
   },
 };
 
@@ -154,6 +154,55 @@ testWithPlyd('plyd and its engines are killed: the next plyd mounts again what w
   );
   const { events } = await plyd.listen('?since=0');
   await until('the events', () => events.filter(({ type, detail }) => type === 'recover' && detail === 'mounted again').length === 3);
+});
+
+/** What is below containers/, and what of it is in an upper. */
+function uppers(plyd: Plyd): Record<string, string[]> {
+  const directory = `${plyd.root}/containers`;
+  return Object.fromEntries(fs.readdirSync(directory).map((name) => [name, fs.readdirSync(`${directory}/${name}/upper`).sort()]));
+}
+
+testWithPlyd('a lost catalog, or an old one from a backup, costs no upper, and the log names them', async (t, plyd) => {
+  await plyd.image();
+  await plyd.stop();
+  fs.copyFileSync(`${plyd.root}/ply.db`, `${plyd.base}/backup`);
+  await plyd.start();
+  for (const name of ['a', 'b']) {
+    const { mountpoint } = await plyd.create('img', name).then(() => plyd.begin(name));
+    await sh('echo precious >"$1/precious"', mountpoint!);
+  }
+  const [a, b] = (await plyd.containers()).map(({ id }) => id);
+  const expected = { [a]: ['precious'], [b]: ['precious'] };
+  const lose = async (how: () => void, message: RegExp): Promise<void> => {
+    for (const ending of ['', '-wal', '-shm']) fs.rmSync(`${plyd.root}/ply.db${ending}`, { force: true });
+    how();
+    const before = plyd.lines().length;
+    await plyd.start();
+    t.same(uppers(plyd), expected);
+    const directories = Object.keys(expected).map((name) => `${plyd.root}/containers/${name}`);
+    const told = plyd
+      .lines()
+      .slice(before)
+      .find(({ msg }) => message.test(msg));
+    t.same([...((told?.['directories'] as string[] | undefined) ?? [])].sort(), directories.sort());
+    t.same(plyd.mounted(), [], 'what the catalog does not know is not mounted');
+  };
+  await plyd.stop('SIGKILL'); // with the two mounted
+  await lose(() => undefined, /the catalog is new/);
+  // Even what says that it is to go stays when there is no catalog to tell.
+  await plyd.stop();
+  fs.renameSync(`${plyd.root}/containers/${b}`, `${plyd.root}/containers/${b}.removing`);
+  expected[`${b}.removing`] = expected[b];
+  delete expected[b];
+  await lose(() => undefined, /the catalog is new/);
+  await plyd.stop();
+  fs.renameSync(`${plyd.root}/containers/${b}.removing`, `${plyd.root}/containers/${b}`);
+  expected[b] = expected[`${b}.removing`];
+  delete expected[`${b}.removing`];
+  await lose(() => fs.copyFileSync(`${plyd.base}/backup`, `${plyd.root}/ply.db`), /no container of the catalog/);
+  await plyd.create('img', 'c');
+  await plyd.begin('c');
+  t.match(await plyd.containers(), [{ name: 'c', state: 'running' }], 'and plyd can be used');
 });
 
 testWithPlyd('what is detached and still in use is not mounted a second time by the next plyd', async (t, plyd) => {

@@ -11,7 +11,16 @@ testWithPlyd('a container lives: created, started, changed, stopped, started aga
   const image = await plyd.image();
   const { events } = await plyd.listen();
 
+  const like = path.join(plyd.base, 'top');
+  await command('touch', ['-a', '-d', '@1600000001.123456789', like]);
+  await command('touch', ['-m', '-d', '@1600000002.987654321', like]);
+  await command('chmod', ['2751', like]);
+  await command('chown', ['7:8', like]);
+  await command('setfattr', ['-n', 'user.note', '-v', 'of the layer', like]);
   const created = await plyd.create('img', 'one');
+  const attributes = (of: string): Promise<string> => command('stat', ['-c', '%a %u:%g %.9X %.9Y', of]);
+  t.equal(await attributes(created.upper), await attributes(like), 'its root directory is like the topmost layer, to the nanosecond');
+  t.match(await command('getfattr', ['-n', 'user.note', created.upper]), /user.note="of the layer"/);
   t.match(created, { name: 'one', image: image.id, imageName: 'img', state: 'created', startedAt: null, mountpoint: null, error: null });
   t.match(await plyd.must('GET', '/v1/images/img'), { containers: 1 });
 
