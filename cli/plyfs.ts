@@ -1,5 +1,5 @@
 /**
- * The mount helper: mounts, starts the engine that serves the mount, and ends when the mount is usable. podman, buildah and mount(8) call it
+ * The mount helper: mounts, hands the mount to who serves it (daemon/mounts/share.ts), and ends when the mount is usable. podman, buildah and mount(8) call it
  * (clients.md). The caller may wait for the end of our standard error, so nothing that stays behind may hold it open.
  *
  * Its start-up time is part of every container's: nothing is loaded here that is not needed.
@@ -7,7 +7,8 @@
 import fs from 'node:fs';
 import { join } from 'node:path';
 import { type How, OwnMount } from '../daemon/mounts/mount';
-import { OptionError, parseOptions, shown } from '../daemon/mounts/options';
+import { furtherOptions, OptionError, parseOptions, shown } from '../daemon/mounts/options';
+import { usualSocket } from '../daemon/runtime';
 import { type Arguments, HELP, parseArguments, UsageError } from './arguments';
 
 const SIGNALS = ['SIGINT', 'SIGTERM', 'SIGHUP'] as const;
@@ -42,12 +43,17 @@ async function mount(args: Arguments): Promise<number> {
   const options = parseOptions(args.options);
   if (args.debug) options.logLevel = 'debug';
   const log = openLog(args);
-  const how: How = { foreground: args.foreground, ...(log !== undefined && { log }) };
+  const socket = process.env['PLY_SOCKET'] || usualSocket(process.env);
+  const how: How = {
+    foreground: args.foreground,
+    further: furtherOptions(args.options),
+    ...(log !== undefined && { log }),
+    ...(socket !== undefined && { socket }),
+  };
 
   let begun: OwnMount | undefined;
   const interrupted = (signal: NodeJS.Signals): void => {
-    begun?.unmount();
-    begun?.engine.kill('SIGTERM');
+    begun?.abandon();
     if (!args.foreground) process.exit(1);
     else if (begun === undefined) process.exit(1);
     else if (signal === 'SIGHUP') say('the terminal is gone: unmounting');
@@ -56,11 +62,11 @@ async function mount(args: Arguments): Promise<number> {
 
   const mounted = await OwnMount.make(options, args.source, args.target, how, (started) => (begun = started));
   if (args.foreground) {
-    const ended = await mounted.engine.ended;
+    const ended = await mounted.ended;
     if (ended !== 0) say(`the engine ended with ${typeof ended === 'number' ? `status ${ended}` : ended}`);
     return ended === 0 ? 0 : 1;
   }
-  mounted.engine.leave();
+  mounted.leave();
   return 0;
 }
 

@@ -3,6 +3,7 @@ import fs from 'node:fs';
 import { homedir } from 'node:os';
 import { isAbsolute, join, resolve } from 'node:path';
 import { parseArgs } from 'node:util';
+import { isRoot, usualSocket } from './runtime';
 
 export const LOG_LEVELS = ['trace', 'debug', 'info', 'warn', 'error', 'fatal', 'silent'] as const;
 export type LogLevel = (typeof LOG_LEVELS)[number];
@@ -57,6 +58,7 @@ export function readConfig(args: readonly string[], environment: NodeJS.ProcessE
   const file = given.config === undefined ? {} : readFile(given.config);
   const root = given.root ?? nonEmpty(environment['PLY_ROOT']) ?? text(file, 'root') ?? usualRoot(environment);
   const socket = given.socket ?? nonEmpty(environment['PLY_SOCKET']) ?? text(file, 'socket') ?? usualSocket(environment);
+  if (socket === undefined) throw new ConfigError('XDG_RUNTIME_DIR is not set: say with --socket where to listen');
   const config: Config = {
     root: resolve(root),
     socket: resolve(socket),
@@ -136,21 +138,7 @@ function nonEmpty(value: string | undefined): string | undefined {
   return value === '' ? undefined : value;
 }
 
-/** Root of the machine, not of a user namespace of somebody's. */
-function isRoot(): boolean {
-  if (process.geteuid!() !== 0) return false;
-  const [inside, outside] = fs.readFileSync('/proc/self/uid_map', 'latin1').trim().split(/\s+/).map(Number);
-  return inside === 0 && outside === 0;
-}
-
 function usualRoot(environment: NodeJS.ProcessEnv): string {
   if (isRoot()) return '/var/lib/ply';
   return join(nonEmpty(environment['XDG_DATA_HOME']) ?? join(homedir(), '.local', 'share'), 'ply');
-}
-
-function usualSocket(environment: NodeJS.ProcessEnv): string {
-  if (isRoot()) return '/run/ply/ply.sock';
-  const directory = nonEmpty(environment['XDG_RUNTIME_DIR']);
-  if (directory === undefined) throw new ConfigError('XDG_RUNTIME_DIR is not set: say with --socket where to listen');
-  return join(directory, 'ply', 'ply.sock');
 }

@@ -15,6 +15,7 @@ import { type Log, openLog, openPrettyLog } from './log';
 import { Containers } from './mounts/containers';
 import { Events } from './mounts/events';
 import { Exclusive, Taken } from './mounts/exclusive';
+import { Handover } from './mounts/handover';
 import { Keeper } from './mounts/keeper';
 import { Locks } from './mounts/lock';
 import { refusalOf } from './mounts/peer';
@@ -98,7 +99,9 @@ class Daemon {
       await this.putDown();
       throw error;
     }
+    const handover = new Handover(keeper, events, log, config.socket);
     this.end = async () => {
+      handover.close();
       await server.close(FINISH_MS);
       socketLock.release();
     };

@@ -12,9 +12,10 @@ export const rows = [
 
   { from: 'daemon/main', may: ['daemon'] },
   { from: 'daemon/listen', may: ['daemon/config', 'daemon/mounts'] },
-  { from: 'daemon/config', may: ['daemon/errno'] },
+  { from: 'daemon/config', may: ['daemon/errno', 'daemon/runtime'] },
   { from: 'daemon/log', may: ['daemon/errno', 'daemon/config'] },
   { from: 'daemon/errno', may: [], packages: [] },
+  { from: 'daemon/runtime', may: [], packages: [] },
 
   { from: 'daemon/protocol', may: ['daemon/errno'], packages: [] },
   { from: 'daemon/overlay', may: ['daemon/layers', 'daemon/protocol/operations', 'daemon/errno'], packages: [] },
@@ -35,6 +36,7 @@ export const rows = [
       'daemon/log',
       'daemon/errno',
       'daemon/config',
+      'daemon/runtime',
     ],
   },
 
@@ -45,9 +47,12 @@ export const rows = [
       'daemon/store',
       'daemon/api/types (types)',
       'daemon/engine/control (types)',
+      'daemon/engine/control-channel',
+      'daemon/engine/rendezvous',
       'daemon/errno',
       'daemon/log',
       'daemon/config',
+      'daemon/runtime',
     ],
   },
   { from: 'daemon/store', may: ['daemon/api/types (types)', 'daemon/errno'], packages: ['better-sqlite3'] },
@@ -58,7 +63,7 @@ export const rows = [
 
   { from: 'cli', may: ['daemon/api (types)'] },
   { from: 'cli/plyd', may: ['daemon/main'] },
-  { from: 'cli/plyfs', may: ['cli', 'daemon/api (types)', 'daemon/mounts', 'native-bindings'] },
+  { from: 'cli/plyfs', may: ['cli', 'daemon/api (types)', 'daemon/mounts', 'daemon/runtime', 'native-bindings'] },
 ];
 
 const UNRESTRICTED = ['test', 'scripts'];

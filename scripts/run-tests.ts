@@ -105,13 +105,15 @@ function countFiles(parser: Parser, counts: Counts): void {
   });
 }
 
-async function runTap(files: string[], counts: Counts): Promise<void> {
+/** `runtime`: where plyfs finds who serves its mounts. So the machine's own plyd and engines have nothing to do with tests. */
+async function runTap(files: string[], counts: Counts, runtime: string): Promise<void> {
   const jobs = process.env['PLYFS_TEST_JOBS'] ?? '1';
   const timeout = process.env['PLYFS_TEST_TIMEOUT'] ?? '900';
   const options = ['--reporter=tap', '--disable-coverage', '--allow-empty-coverage', `--jobs=${jobs}`, `--timeout=${timeout}`];
   const tap = spawn(path.join(root, 'node_modules/.bin/tap'), ['run', ...options, ...files], {
     cwd: root,
     stdio: ['ignore', 'pipe', 'inherit'],
+    env: { ...process.env, PLY_SOCKET: path.join(runtime, 'ply.sock') },
   });
   const parser = new Parser();
   countFiles(parser, counts);
@@ -172,7 +174,9 @@ async function main(): Promise<number> {
   const counts = new Counts();
   const before = leftovers();
   if (files.length > 0) {
-    await runTap(files, counts);
+    const runtime = fs.mkdtempSync('/tmp/plyfs-run-');
+    await runTap(files, counts, runtime);
+    fs.rmSync(runtime, { recursive: true });
   } else {
     counts.failed++;
     console.log('  FAIL no test found in dist/test: make build');

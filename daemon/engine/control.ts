@@ -1,5 +1,6 @@
 /**
- * The control channel of an engine: how the mount helper (plyfs), and later the daemon, tell it what to do.
+ * The control channel of an engine: how the daemon and the mount helper (plyfs) tell it what to do. plyfs talks so to the daemon, too, which
+ * takes `hello` and `mount` only.
  *
  * It is a SOCK_SEQPACKET Unix socket, given to the engine as an inherited descriptor (--control=3). One message is one JSON object, with
  * descriptors beside it (SCM_RIGHTS). Every request but `descriptors` has an `id` of its sender's choice, and gets exactly one answer with
@@ -17,13 +18,14 @@
  *   stop          unmount everything (MNT_DETACH) and end. Answered at once.
  *
  * An answer is {id, ok: true, …} or {id, ok: false, error}: `error` is a sentence for the user. id 0 concerns all requests: the engine could not
- * start, or fails. {id: 0, ok: true, ended} says that the kernel has let go of a mount, whoever unmounted it.
+ * start, or fails. `declined` says that nothing was touched, and another engine may do it. {id: 0, ok: true, ended} says that the kernel has let go of a mount, whoever unmounted it.
  *
  * The engine's end: with its last mount, but for one that the daemon started (--supervised), which then waits for the next mount. When the channel
  * ends, an engine goes on while it has mounts and else ends; one in the foreground (--foreground) unmounts and ends.
  *
- * A daemon that was started again finds an engine by its rendezvous (--rendezvous=PATH): a Unix stream socket there takes one message with one
- * descriptor, a SOCK_SEQPACKET socket that is the control channel from then on.
+ * An engine is found by its rendezvous (--rendezvous=PATH): a Unix stream socket there takes one message with one descriptor, a SOCK_SEQPACKET
+ * socket that is a control channel from then on. A supervised engine takes it, from a daemon that was started again, in the place of the one it had. One
+ * that plyfs started takes any number of them, and does not end while one is open; its rendezvous goes first.
  */
 import type { MountOptions } from '../mounts/options';
 
@@ -35,10 +37,14 @@ export interface MountRequest {
   mountpoint: string;
   /** the upper and the work directory come after the layers */
   writable: boolean;
+  /** of the mounted file system, as in mountinfo: at its end the engine unmounts this one, and nothing else that may be there by then */
+  dev: string;
   /** 1 + the deepest level of the plyfs mounts that its directories lie on */
   level: number;
   /** the sender's own note: `list` has it again */
   tag?: string;
+  /** byte string, to the daemon only: the options as they were given, without the directories */
+  further?: string;
 }
 
 export interface ListRequest {
@@ -89,7 +95,7 @@ export interface Hello {
 
 export type Answer =
   | { id: number; ok: true; mount?: number; mounts?: ListedMount[]; more?: boolean; hello?: Hello; ended?: number }
-  | { id: number; ok: false; error: string };
+  | { id: number; ok: false; error: string; declined?: true };
 
 /** Bytes of one message at most; the kernel's own limit (net.core.wmem_default) is a little above. */
 export const MESSAGE_BYTES = 192 * 1024;

@@ -6,16 +6,16 @@ import fs from 'node:fs';
 import { native } from '../../native-bindings/index';
 import type { Level, Log } from '../log';
 import { shown } from '../mounts/options';
-import { MountFlags, MountWord } from '../overlay/table/layout';
+import { Limits, MountFlags, MountWord } from '../overlay/table/layout';
 import { Memory } from '../overlay/table/memory';
 import { Table } from '../overlay/table/table';
 import { WorkerContext } from '../overlay/worker';
 import { type DevicesRequest, type ListedMount, type ListRequest, MESSAGE_BYTES, type MountRequest, type Request } from './control';
 import { closeAll, ControlChannel, type Outcome } from './control-channel';
 import { Crew } from './crew';
-import { Mounting, MountRefused, Taken } from './mounting';
+import { Mounting, MountDeclined, MountRefused, Taken } from './mounting';
 import { loadOverlay } from './overlay';
-import { openRendezvous } from './rendezvous';
+import { openRendezvous, type Rendezvous } from './rendezvous';
 import { Watch } from './watch';
 import { EngineWord, mountRecord } from './words';
 
@@ -30,9 +30,9 @@ export interface EngineOptions {
   control: number;
   /** ends, and unmounts, with the control channel */
   foreground: boolean;
-  /** waits for further mounts when it has none */
+  /** the daemon's: waits for further mounts when it has none */
   supervised?: boolean;
-  /** where it takes a new control channel */
+  /** where it takes a new control channel; not supervised: further ones */
   rendezvous?: string;
 }
 
@@ -41,6 +41,7 @@ interface EngineMount {
   readonly index: number;
   /** byte string */
   readonly mountpoint: string;
+  readonly dev: string;
   readonly level: number;
   readonly layers: number;
   readonly writable: boolean;
@@ -73,6 +74,9 @@ export class Engine {
   private readonly watch: Watch;
   private readonly mounting: Mounting;
   private control: ControlChannel;
+  /** further control channels: of those that came to the rendezvous of an engine that is not supervised */
+  private readonly guests = new Set<ControlChannel>();
+  private readonly rendezvous: Rendezvous | undefined;
   private readonly startedAt = Date.now();
   private readonly mounts = new Map<number, EngineMount>();
   private readonly whenReady: (() => void)[] = [];
@@ -101,16 +105,33 @@ export class Engine {
     this.mounting = new Mounting(context, loadOverlay(options.overlay), this.crew);
     this.watch = new Watch(this.memory, this.crew.workers, this.crew.spares, (awake) => this.wakeSpares(awake));
     native.watchReadable(this.crew.mainEvent, () => this.woken());
-    this.control = this.openControl(options.control);
-    if (options.rendezvous !== undefined) {
-      openRendezvous(options.rendezvous, this.log, (fd) => {
-        this.control.close();
-        this.control = this.openControl(fd);
-      });
-    }
+    this.control = this.openControl(options.control, () => this.controlEnded());
+    if (options.rendezvous !== undefined) this.rendezvous = openRendezvous(options.rendezvous, this.log, (fd) => this.met(fd));
   }
 
-  private openControl(fd: number): ControlChannel {
+  /** Somebody came to the rendezvous. */
+  private met(fd: number): void {
+    if (this.options.supervised !== true) {
+      const guest = this.openControl(fd, () => {
+        this.guests.delete(guest);
+        this.exitWhenDone();
+      });
+      this.guests.add(guest);
+      return;
+    }
+    this.log.info({}, 'a daemon has adopted this engine');
+    this.control.close();
+    this.control = this.openControl(fd, () => this.controlEnded());
+  }
+
+  /** It ends: who asks for something is to know at once, and to ask another engine. */
+  private sendAway(): void {
+    this.rendezvous?.close();
+    for (const guest of this.guests) guest.close();
+    this.guests.clear();
+  }
+
+  private openControl(fd: number, onEnd: () => void): ControlChannel {
     return new ControlChannel(
       fd,
       (request, descriptors) => {
@@ -118,7 +139,7 @@ export class Engine {
         closeAll(descriptors);
         return this.handle(request);
       },
-      () => this.controlEnded(),
+      onEnd,
       this.log,
     );
   }
@@ -130,6 +151,7 @@ export class Engine {
       return;
     }
     this.ending = true;
+    this.sendAway();
     this.log.info({ mounts: this.mounts.size }, `ending: ${reason}`);
     for (const mount of this.mounts.values()) this.unmount(mount);
     this.grace = setTimeout(() => {
@@ -172,20 +194,22 @@ export class Engine {
       if (!(error instanceof Taken)) closeAll(descriptors);
       const reason = error instanceof Taken ? error.reason : error;
       this.log.error({ err: reason, mountpoint: shown(request.mountpoint) }, 'cannot serve a mount');
-      return { ok: false, error: reason instanceof Error ? reason.message : String(reason) };
+      const message = reason instanceof Error ? reason.message : String(reason);
+      return { ok: false, error: message, ...(reason instanceof MountDeclined && { declined: true }) };
     } finally {
       this.pending--;
       setImmediate(() => this.exitWhenDone()); // after the answer
     }
   }
 
-  private begin({ options, mountpoint, writable, level, tag }: MountRequest, descriptors: readonly number[]): number {
+  private begin({ options, mountpoint, dev, writable, level, tag }: MountRequest, descriptors: readonly number[]): number {
     if (this.ending) throw new MountRefused('the engine is ending');
     if (this.level !== undefined && this.level !== level) {
       throw new MountRefused(
         `a mount of level ${level} cannot be served by an engine of level ${this.level}: its layers may lie on this engine's mounts`,
       );
     }
+    if (this.mounts.size >= Limits.MAX_MOUNTS) throw new MountDeclined(`an engine serves ${Limits.MAX_MOUNTS} mounts at most`);
     const [device, ...directories] = descriptors;
     const own = writable ? 2 : 0;
     if (device === undefined || directories.length < own + 1) throw new MountRefused('the mount request came without its descriptors');
@@ -194,7 +218,7 @@ export class Engine {
     const index = this.mounting.begin(options, { device, layers, upper, work }, level);
     this.level = level;
     this.hadMount = true;
-    this.mounts.set(index, { index, mountpoint, level, layers: layers.length, writable, ...(tag !== undefined && { tag }) });
+    this.mounts.set(index, { index, mountpoint, dev, level, layers: layers.length, writable, ...(tag !== undefined && { tag }) });
     const { ignored } = options;
     this.log.info({ mount: index, mountpoint: shown(mountpoint), layers: layers.length, writable, depth: level }, 'mounted');
     if (ignored.length > 0) this.log.debug({ mount: index, ignored }, 'mount options that were ignored');
@@ -267,16 +291,19 @@ export class Engine {
 
   // ---- the end -------------------------------------------------------------------------------------------------------------------------
 
-  /** Takes the mountpoint away, if what is mounted there is still ours. */
-  private unmount({ mountpoint, index }: EngineMount): void {
-    if (!isPlyfs(mountpoint)) return;
+  /** Takes the mountpoint away, if what is mounted there is still ours. Whoever mounted may have done so in another mount namespace. */
+  private unmount({ mountpoint, dev, index }: EngineMount): void {
+    if (deviceAt(mountpoint) !== dev) {
+      this.log.info({ mount: index, mountpoint: shown(mountpoint) }, 'not to be seen from here: it stays, and is dead');
+      return;
+    }
     const result = native.umount(Buffer.from(mountpoint, 'latin1'), MNT_DETACH);
     if (result < 0) this.log.error({ mount: index, mountpoint: shown(mountpoint), errno: -result }, 'cannot unmount');
   }
 
   /** The engine lives for its mounts: it ends with the last of them, unless it is supervised. Before the first one it waits for whoever started it. */
   private exitWhenDone(): void {
-    if (this.mounts.size > 0 || this.pending > 0) return;
+    if (this.mounts.size > 0 || this.pending > 0 || (this.guests.size > 0 && !this.ending)) return;
     if (this.ending || !this.control.isOpen || (this.hadMount && this.options.supervised !== true)) this.exit(0);
   }
 
@@ -292,6 +319,7 @@ export class Engine {
   private exit(status: number): void {
     if (this.exiting) return;
     this.exiting = true;
+    this.sendAway();
     this.watch.stop();
     clearTimeout(this.grace);
     // process.exit() would wait for ever for a worker that blocks in a system call.
@@ -303,9 +331,12 @@ export class Engine {
   }
 }
 
-function isPlyfs(mountpoint: string): boolean {
+/** Of the topmost file system that is mounted there, as in mountinfo. */
+function deviceAt(mountpoint: string): string | undefined {
   const escaped = mountpoint.replace(/[ \t\n\\]/g, (char) => `\\${char.charCodeAt(0).toString(8).padStart(3, '0')}`);
   const lines = fs.readFileSync('/proc/self/mountinfo', 'latin1').split('\n');
-  const top = lines.filter((line) => line.split(' ', 5)[4] === escaped).at(-1);
-  return top?.includes(' - fuse.plyfs ') ?? false;
+  return lines
+    .map((line) => line.split(' ', 5))
+    .filter(([, , , , point]) => point === escaped)
+    .at(-1)?.[2];
 }

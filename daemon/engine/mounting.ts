@@ -19,6 +19,9 @@ import { EngineMountWord, mountRecord } from './words';
 /** Why a mount cannot be: the message is for the user. */
 export class MountRefused extends Error {}
 
+/** Not here, and nothing was touched: another engine may serve it. */
+export class MountDeclined extends MountRefused {}
+
 /** Descriptors of a mount request, in the order of control.ts. */
 export interface MountDescriptors {
   device: number;

@@ -5,12 +5,21 @@ import { native } from '../../native-bindings/index';
 import type { Reply } from './blocking';
 import { type Diff, type DiffRequest, findChanges } from './diff';
 import { findHolders, type Holder, type HoldersRequest } from './holders';
-import { type Prepared, type PrepareRequest, prepareMount, resolvePoint } from './prepare';
+import {
+  type Inspected,
+  inspectMount,
+  type InspectRequest,
+  type Prepared,
+  type PrepareRequest,
+  prepareMount,
+  resolvePoint,
+} from './prepare';
 import { measure, type Size } from './size';
 import { imitate } from './imitate';
 
 export interface Calls {
   prepare(request: PrepareRequest): Prepared;
+  inspect(request: InspectRequest): Inspected | undefined;
   /** byte strings */
   resolvePoint(mountpoint: string): string;
   /** 0 or a negative errno */
@@ -28,6 +37,7 @@ const { slot } = workerData as { slot: number };
 
 const CALLS: Calls = {
   prepare: prepareMount,
+  inspect: inspectMount,
   resolvePoint,
   umount: ({ point, flags }) => native.umount(Buffer.from(point, 'latin1'), flags),
   holders: findHolders,

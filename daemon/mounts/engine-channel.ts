@@ -10,6 +10,9 @@ const MESSAGE_DESCRIPTORS = 250;
 /** Why the engine could not do what it was asked; the message is for the user. */
 export class EngineError extends Error {}
 
+/** Not this one, and nothing was touched: another may do it. */
+export class EngineDeclined extends EngineError {}
+
 /** The engine is gone: what it was asked may have happened or not. */
 export class EngineGone extends EngineError {}
 
@@ -111,6 +114,6 @@ export class EngineChannel {
       return;
     }
     for (const fd of descriptors) native.close(fd);
-    if (!answer.ok) waiting?.reject(new EngineError(answer.error));
+    if (!answer.ok) waiting?.reject(answer.declined === true ? new EngineDeclined(answer.error) : new EngineError(answer.error));
   }
 }

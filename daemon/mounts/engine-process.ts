@@ -1,4 +1,4 @@
-/** An engine of one's own: started, told to serve one mount, and waited for. The other end of daemon/engine/control.ts. */
+/** An engine that we start. The other end of daemon/engine/control.ts. */
 import { type ChildProcess, spawn } from 'node:child_process';
 import fs from 'node:fs';
 import { join } from 'node:path';
@@ -11,7 +11,7 @@ export { EngineError } from './engine-channel';
 
 const O_CLOEXEC = 0o2000000;
 
-const MAIN = join(__dirname, '..', 'engine', 'main.js');
+export const MAIN = join(__dirname, '..', 'engine', 'main.js');
 
 export interface EngineOptions {
   workers?: number;
@@ -20,8 +20,10 @@ export interface EngineOptions {
   log?: number | Writable;
   /** it stays a child of ours in our session, and ends when we do */
   foreground: boolean;
-  /** it is the daemon's: it waits for mounts, and can be found again at this path */
+  /** where it can be found */
   rendezvous?: string;
+  /** it is the daemon's: it waits for mounts */
+  supervised?: boolean;
   /** shown by ps */
   label: string;
   /** another program than the engine's own, for tests */
@@ -61,7 +63,8 @@ export class EngineProcess {
     const [ours, theirs] = pair;
     const args = ['--control=3'];
     if (options.foreground) args.push('--foreground');
-    if (options.rendezvous !== undefined) args.push('--supervised', `--rendezvous=${options.rendezvous}`);
+    if (options.supervised === true) args.push('--supervised');
+    if (options.rendezvous !== undefined) args.push(`--rendezvous=${options.rendezvous}`);
     if (options.workers !== undefined) args.push(`--workers=${options.workers}`);
     if (options.logLevel !== undefined) args.push(`--log-level=${options.logLevel}`);
     const sink = typeof options.log === 'object' ? options.log : undefined;

@@ -1,12 +1,12 @@
 /** An engine of the daemon's: started by us, or by the plyd before us and adopted. */
 import fs from 'node:fs';
-import net from 'node:net';
 import { join } from 'node:path';
 import type { Writable } from 'node:stream';
-import { native } from '../../native-bindings/index';
 import type { ListedMount } from '../engine/control';
 import { EngineChannel, EngineError, EngineGone } from './engine-channel';
 import { EngineProcess } from './engine-process';
+import { inTime, sleep } from './in-time';
+import { meet } from './meet';
 
 /** A little less than the engine's own limit. */
 const MOST_MOUNTS = 250;
@@ -66,7 +66,7 @@ export class Engine {
     const file = join(settings.directory, name);
     const { workers, logLevel, log, label } = settings;
     const child = new EngineProcess(
-      { foreground: false, rendezvous: `${file}.sock`, logLevel, log, label, ...(workers !== undefined && { workers }) },
+      { foreground: false, supervised: true, rendezvous: `${file}.sock`, logLevel, log, label, ...(workers !== undefined && { workers }) },
       {
         onMountEnded: (mount) => events.onMountEnded(engine, mount),
         onEnd: () => void engine.tellEnd(events),
@@ -115,7 +115,7 @@ export class Engine {
     let engine: Engine | undefined;
     let channel: EngineChannel | undefined;
     try {
-      channel = new EngineChannel(await meet(`${file}.sock`), {
+      channel = new EngineChannel(await meet(`${file}.sock`, ADOPT_MS), {
         onMountEnded: (mount) => events.onMountEnded(engine!, mount),
         onEnd: () => {
           channel?.fail(new EngineGone('the engine has ended'));
@@ -235,50 +235,5 @@ async function killAndWait({ pid, start }: { pid: number; start: string }): Prom
       return; // it has just ended
     }
     await sleep(10);
-  }
-}
-
-/** Hands an engine a new control channel; returns our end of it. */
-async function meet(path: string): Promise<number> {
-  // The address of a Unix socket has 107 bytes: the directory is named by a descriptor.
-  const directory = fs.openSync(join(path, '..'), 'r');
-  const socket = net.connect(`/proc/self/fd/${directory}/${path.slice(path.lastIndexOf('/') + 1)}`);
-  try {
-    await inTime(
-      new Promise<void>((resolve, reject) => {
-        socket.once('connect', resolve);
-        socket.once('error', reject);
-      }),
-      ADOPT_MS,
-    );
-    const { fd } = (socket as unknown as { _handle: { fd: number } })._handle;
-    const pair = new Int32Array(2);
-    const failed = native.socketpair(pair);
-    if (failed < 0) throw new EngineError(`socketpair: errno ${-failed}`);
-    const sent = native.sendMessage(fd, Buffer.from('{}'), [pair[1]]);
-    native.close(pair[1]);
-    if (sent >= 0) return pair[0];
-    native.close(pair[0]);
-    throw new EngineError(`cannot send to the engine (errno ${-sent})`);
-  } finally {
-    socket.destroy();
-    fs.closeSync(directory);
-  }
-}
-
-export function sleep(ms: number): Promise<void> {
-  return new Promise((resolve) => setTimeout(resolve, ms));
-}
-
-/** Rejects when the time is over. */
-export async function inTime<T>(promise: Promise<T>, ms: number): Promise<T> {
-  let timer: NodeJS.Timeout | undefined;
-  const late = new Promise<never>((_, reject) => {
-    timer = setTimeout(reject, ms, new EngineError(`no answer within ${ms / 1000} s`));
-  });
-  try {
-    return await Promise.race([promise, late]);
-  } finally {
-    clearTimeout(timer);
   }
 }

@@ -7,6 +7,7 @@ import type { Mount, MountRequest } from '../api/types';
 import type { Locks } from './lock';
 import { type MountOptions, OptionError, parseOptions, shown } from './options';
 import { pauseAt } from './pause';
+import type { Prepared } from './prepare';
 import type { Served, Supervisor } from './supervisor';
 
 /** What a row says, as options. Rows hold text, options byte strings. */
@@ -55,6 +56,28 @@ export class Keeper {
       this.catalog.mounts.remove(row.id);
       throw error;
     }
+  }
+
+  /** Has what plyfs has mounted (Supervisor.take) served, and remembers it. */
+  async take(layout: Layout, mountpoint: string, prepared: Prepared): Promise<Mount> {
+    optionsOf(layout);
+    await this.supervisor.checkWrites(prepared.writes);
+    const row = this.catalog.mounts.add({ mountpoint, ...layout }); // nobody may have two
+    return this.locks.hold(row.id, async () => {
+      try {
+        await pauseAt('take:row');
+        const { dev, engine } = await this.supervisor.take(
+          { id: row.id, options: optionsOf(row), mountpoint: bytes(mountpoint) },
+          prepared,
+        );
+        await pauseAt('take:served');
+        this.catalog.mounts.update(row.id, { phase: 'mounted', device: dev, engine: engine.pid });
+        return apiMount({ ...row, phase: 'mounted' });
+      } catch (error) {
+        this.catalog.mounts.remove(row.id);
+        throw error;
+      }
+    });
   }
 
   /** `settled` as above. Rejects with MountBusy, and then all is as it was. */

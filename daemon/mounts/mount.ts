@@ -1,36 +1,50 @@
 /**
- * A mount with an engine of its own, from parsed options to "usable": everything is opened and mounted here, in the caller's namespaces and
- * with the caller's rights, and the engine gets descriptors.
+ * What plyfs does: everything is opened and mounted here, in the caller's namespaces and with the caller's rights, and whoever serves it gets descriptors:
+ * a plyd, an engine that serves other mounts of ours too (share.ts), or an engine of its own.
  */
 import fs from 'node:fs';
 import { native } from '../../native-bindings/index';
+import type { MountRequest } from '../engine/control';
 import { closeDirectories, type Directories, openDirectories, openDirectory, realPath } from './directories';
+import { EngineGone } from './engine-channel';
 import { EngineProcess } from './engine-process';
 import { levelOf, sourceOf } from './level';
+import { mountTable, PLYFS } from './mountinfo';
 import { type MountOptions, shown } from './options';
+import { handOver } from './share';
 
 const TYPE = 'fuse.plyfs';
 const MNT_DETACH = 2;
 const DEFAULT_SOURCE = 'plyfs';
+/** Whoever is asked may die of it. */
+const ATTEMPTS = 3;
 
 export interface How {
+  /** plyfs stays, and the mount ends with it */
   foreground: boolean;
   /** descriptor that the engine logs to; none: /dev/null */
   log?: number;
+  /** byte string: the options without the directories */
+  further: string;
+  /** where plyd listens, and engines are beside it; undefined: nowhere */
+  socket?: string;
 }
 
 /** The file system could not be mounted; the message is for the user. */
 export class MountFailure extends Error {}
 
 export class OwnMount {
+  /** of its own; undefined: others may use it too */
+  private engine: EngineProcess | undefined;
+
   private constructor(
     private readonly target: Buffer,
-    readonly engine: EngineProcess,
+    private readonly dev: string,
   ) {}
 
   /**
    * `target` and `source` are byte strings. Resolves when the mount is usable; rejects with MountFailure, OptionError or EngineError, and then
-   * nothing is mounted and no engine runs. `started` is told of the mount as soon as it has to be undone when the caller is interrupted.
+   * nothing is mounted and no engine runs for it. `started` is told of the mount as soon as it has to be undone when the caller is interrupted.
    */
   static async make(
     options: MountOptions,
@@ -45,11 +59,15 @@ export class OwnMount {
     fs.closeSync(targetFd);
     const directories = openDirectories(options);
     try {
-      const device = openDevice();
-      try {
-        return await OwnMount.serve(options, source, point, how, directories, device, started);
-      } finally {
-        fs.closeSync(device);
+      for (let attempt = 1; ; attempt++) {
+        const device = openDevice();
+        try {
+          return await OwnMount.serve(options, source, point, how, directories, device, started);
+        } catch (error) {
+          if (!(error instanceof EngineGone) || attempt === ATTEMPTS || needsOwnEngine(options, how)) throw error;
+        } finally {
+          fs.closeSync(device);
+        }
       }
     } finally {
       closeDirectories(directories);
@@ -61,37 +79,86 @@ export class OwnMount {
     source: string | undefined,
     point: string,
     how: How,
-    directories: Directories,
+    { layers, upper, work }: Directories,
     device: number,
     started: (mount: OwnMount) => void,
   ): Promise<OwnMount> {
-    const { layers, upper, work } = directories;
     const writable = upper >= 0;
     const level = levelOf(writable ? [...layers, upper] : layers);
-    const engine = new EngineProcess({ ...how, ...engineOptions(options), label: shown(point) });
-    const mount = new OwnMount(Buffer.from(point, 'latin1'), engine);
+    const name = options.fsname ?? source ?? DEFAULT_SOURCE;
+    const target = Buffer.from(point, 'latin1');
+    const own = needsOwnEngine(options, how) ? new EngineProcess({ ...how, ...engineOptions(options), label: shown(point) }) : undefined;
+    let mount: OwnMount | undefined;
     try {
-      // While the engine starts.
-      mountDevice(device, sourceOf(shown(options.fsname ?? source ?? DEFAULT_SOURCE), level), mount.target, options.flags);
+      mountDevice(device, sourceOf(shown(name), level), target, options.flags); // while the engine starts
+      const dev = mountTable().findLast((one) => one.point === point && one.type === PLYFS)?.dev;
+      if (dev === undefined) throw new MountFailure(`${shown(point)} was unmounted as soon as it was mounted`);
+      mount = new OwnMount(target, dev);
+      mount.engine = own;
       started(mount);
-      await engine.mount({ options, mountpoint: point, writable, level }, [device, ...layers, ...(writable ? [upper, work] : [])]);
+      const request: Omit<MountRequest, 'type' | 'id'> = { options, mountpoint: point, dev, writable, level };
+      const descriptors = [device, ...layers, ...(writable ? [upper, work] : [])];
+      if (own === undefined) await mount.share({ ...request, further: withName(how.further, name) }, descriptors, how);
+      else await own.mount(request, descriptors);
+      return mount;
     } catch (error) {
-      if (!(error instanceof MountFailure)) mount.unmount();
-      engine.kill('SIGTERM');
-      engine.leave();
+      mount?.unmount();
+      own?.kill('SIGTERM');
+      own?.leave();
       throw error;
     }
-    return mount;
   }
 
-  /** Takes the mountpoint away, whoever still uses it; 0 or a negative errno. */
-  unmount(): number {
-    return native.umount(this.target, MNT_DETACH);
+  /** With others, or, where these cannot be met, with an engine that others will not find. */
+  private async share(request: Omit<MountRequest, 'type' | 'id'>, descriptors: readonly number[], { socket }: How): Promise<void> {
+    if (socket !== undefined && (await handOver(request, descriptors, socket))) return;
+    const alone = new EngineProcess({ foreground: false, label: this.target.toString() });
+    this.engine = alone;
+    try {
+      await alone.mount(request, descriptors);
+    } catch (error) {
+      alone.kill('SIGTERM');
+      throw error;
+    } finally {
+      alone.leave();
+    }
   }
+
+  /** Of an engine of its own: its end. */
+  get ended(): Promise<number | string> | undefined {
+    return this.engine?.ended;
+  }
+
+  /** Takes the mountpoint away, whoever still uses it, and an engine of its own with it. */
+  abandon(): void {
+    this.unmount();
+    this.engine?.kill('SIGTERM');
+  }
+
+  /** plyfs ends; it stays. */
+  leave(): void {
+    this.engine?.leave();
+  }
+
+  private unmount(): void {
+    const point = this.target.toString('latin1');
+    if (mountTable().findLast((one) => one.point === point)?.dev === this.dev) native.umount(this.target, MNT_DETACH);
+  }
+}
+
+/** What is an engine's own, and not a mount's. */
+function needsOwnEngine({ workers, logLevel }: MountOptions, { foreground, log }: How): boolean {
+  return foreground || log !== undefined || workers !== undefined || logLevel !== undefined;
 }
 
 function engineOptions({ workers, logLevel }: MountOptions): { workers?: number; logLevel?: string } {
   return { ...(workers !== undefined && { workers }), ...(logLevel !== undefined && { logLevel }) };
+}
+
+/** For whoever mounts it again. */
+function withName(further: string, name: string): string {
+  const escaped = name.replace(/[\\,"]/g, '\\$&');
+  return [further, `fsname=${escaped}`].filter((text) => text !== '').join(',');
 }
 
 export function openDevice(): number {

@@ -192,6 +192,13 @@ export function parseOptions(text: string): MountOptions {
   return options;
 }
 
+/** What else the text says than the directories; a byte string. */
+export function furtherOptions(text: string): string {
+  return splitOptions(text)
+    .filter((option) => !/^(lower|upper|work)dir(=|$)/.test(option))
+    .join(',');
+}
+
 function checkTogether(options: MountOptions): void {
   if (options.lower.length === 0) {
     throw new OptionError('lowerdir is missing: name at least one layer, as in -o lowerdir=/layers/top:/layers/base');

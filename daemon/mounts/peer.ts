@@ -5,6 +5,7 @@
 import fs from 'node:fs';
 import type { Socket } from 'node:net';
 import { native } from '../../native-bindings/index';
+import { userNamespace } from '../runtime';
 
 /** undefined: it may. Otherwise why not. */
 export function refusalOf(socket: Socket, group: number): string | undefined {
@@ -22,7 +23,7 @@ export function refusalOf(socket: Socket, group: number): string | undefined {
 
 function isSameNamespace(pid: number, uid: number, own: number): boolean {
   try {
-    return fs.readlinkSync(`/proc/${pid}/ns/user`) === fs.readlinkSync('/proc/self/ns/user');
+    return userNamespace(pid) === userNamespace('self');
   } catch {
     return uid === 0 && own !== 0; // root's processes are not ours to look at, and root may look at ours
   }

@@ -7,7 +7,7 @@ import { native } from '../../native-bindings/index';
 import { closeDirectories, type Directories, openDirectories, openDirectory, realPath } from './directories';
 import { levelOf, sourceOf } from './level';
 import { MountFailure, mountDevice, openDevice } from './mount';
-import { mountTable, PLYFS } from './mountinfo';
+import { mountTable, PLYFS, topMount } from './mountinfo';
 import { type MountOptions, shown } from './options';
 
 /** What a mount stands on. */
@@ -57,6 +57,46 @@ export function prepareMount({ options, mountpoint }: PrepareRequest): Prepared 
     if (device >= 0) native.close(device);
     throw error;
   }
+}
+
+export interface InspectRequest {
+  /** byte string */
+  mountpoint: string;
+  dev: string;
+  level: number;
+  writable: boolean;
+  /** the device, the layers, and when writable the upper and the work directory */
+  descriptors: number[];
+}
+
+/** What another process has mounted, and the paths (byte strings) by which it could be mounted again. */
+export interface Inspected {
+  prepared: Prepared;
+  lower: string[];
+  upper?: string;
+  work?: string;
+}
+
+/** undefined: it is not to be seen from here as the descriptors have it, so it could be neither unmounted nor mounted again. */
+export function inspectMount({ mountpoint: point, dev, level, writable, descriptors }: InspectRequest): Inspected | undefined {
+  const [device, ...directories] = descriptors;
+  if (directories.length < (writable ? 3 : 1)) throw new MountFailure('the mount came without its descriptors');
+  const entry = topMount(mountTable(), point);
+  if (entry?.dev !== dev || entry.type !== PLYFS || levelOf(directories) !== level) return undefined;
+  const paths = directories.map(realPath);
+  if (!directories.every((fd, i) => isAt(fd, paths[i]))) return undefined;
+  const layers = directories.slice(0, directories.length - (writable ? 2 : 0));
+  const [upper = -1, work = -1] = directories.slice(layers.length);
+  const prepared = { point, level, device, layers, upper, work, mountId: entry.id, dev, ...describe({ layers, upper, work }) };
+  const own = writable ? { upper: paths.at(-2)!, work: paths.at(-1)! } : {};
+  return { prepared, lower: paths.slice(0, layers.length), ...own };
+}
+
+/** Another root directory, or another mount over it: then the path leads elsewhere, or nowhere. */
+function isAt(fd: number, path: string): boolean {
+  const found = fs.statSync(Buffer.from(path, 'latin1'), { bigint: true, throwIfNoEntry: false });
+  const { dev, ino } = fs.fstatSync(fd, { bigint: true });
+  return found?.dev === dev && found.ino === ino;
 }
 
 /** A mountpoint as it is, symlinks followed; byte strings. */

@@ -10,9 +10,10 @@ import type { ListedMount } from '../engine/control';
 import { Errno } from '../errno';
 import type { Log } from '../log';
 import { Blocking } from './blocking';
-import { Engine, type EngineSettings, inTime, sleep } from './engine';
+import { Engine, type EngineSettings } from './engine';
 import { EngineError, EngineGone } from './engine-channel';
 import type { Holder } from './holders';
+import { inTime, sleep } from './in-time';
 import { MountFailure } from './mount';
 import { isWithin, type MountEntry, mountTable, PLYFS, topMount } from './mountinfo';
 import { type MountOptions, parseOptions, shown } from './options';
@@ -65,6 +66,9 @@ export function tagOf({ tag }: ListedMount): Tag | undefined {
 
 /** Its directories are in use by another mount. */
 export class MountTaken extends Error {}
+
+/** plyd takes nothing any more. */
+export class Ending extends MountFailure {}
 
 /** What was detached from there is still in use. */
 class Lingers extends Error {
@@ -168,20 +172,52 @@ export class Supervisor {
 
   private async attempt({ id, options, mountpoint }: Plan): Promise<Served> {
     const prepared = await this.blocking.call('prepare', { options, mountpoint });
-    const { layers, upper, work, device, writes } = prepared;
-    let reserved = false;
+    const { layers, upper, work, device } = prepared;
     try {
-      this.refuseShared(writes);
-      for (const one of writes) this.reserved.add(one);
-      reserved = true;
-      return await this.serve({ id, options, mountpoint }, prepared);
+      return await this.serveAlone({ id, options, mountpoint }, prepared);
     } catch (error) {
       native.close(device); // whoever waits for an answer gets an error
       await this.takeAway(prepared.point, prepared.mountId);
       throw error;
     } finally {
-      if (reserved) for (const one of writes) this.reserved.delete(one);
       for (const fd of [...layers, upper, work]) if (fd >= 0) native.close(fd);
+    }
+  }
+
+  /**
+   * Another process has mounted it (`plan` says how to do that again), and takes it away if this rejects: as mount() does, or with {@link Ending}, and then
+   * nothing was touched, or with EngineGone, and then it is of no use any more. Owns the device when it resolves, and no other descriptor.
+   */
+  async take(plan: Plan, prepared: Prepared): Promise<Served> {
+    try {
+      return await this.serveAlone(plan, prepared);
+    } catch (error) {
+      throw await this.explained(error);
+    }
+  }
+
+  /** Rejects with MountTaken or MountBusy when others write to one of these ("dev:inode"). */
+  async checkWrites(writes: readonly string[]): Promise<void> {
+    try {
+      this.refuseShared(writes);
+    } catch (error) {
+      throw await this.explained(error);
+    }
+  }
+
+  private async explained(error: unknown): Promise<unknown> {
+    return error instanceof Lingers ? await this.stillThere(error.served) : error;
+  }
+
+  /** Nobody else writes where it writes. */
+  private async serveAlone(plan: Plan, prepared: Prepared): Promise<Served> {
+    const { writes } = prepared;
+    this.refuseShared(writes);
+    for (const one of writes) this.reserved.add(one);
+    try {
+      return await this.serve(plan, prepared);
+    } finally {
+      for (const one of writes) this.reserved.delete(one);
     }
   }
 
@@ -202,7 +238,7 @@ export class Supervisor {
     try {
       const own = upper >= 0 ? [upper, work] : [];
       const tag: Tag = { id: plan.id, mountId, dev, on, writes };
-      const request = { options: plan.options, mountpoint: point, writable: upper >= 0, level, tag: JSON.stringify(tag) };
+      const request = { options: plan.options, mountpoint: point, dev, writable: upper >= 0, level, tag: JSON.stringify(tag) };
       const index = await inTime(engine.channel.mount(request, [device, ...layers, ...own]), ANSWER_MS);
       served = makeServed({ plan, engine, index, point, level, mountId, dev, on, writes });
       await this.settle(served);
@@ -230,7 +266,7 @@ export class Supervisor {
   }
 
   private engineFor(level: number): Engine {
-    if (this.closing) throw new MountFailure('plyd is ending');
+    if (this.closing) throw new Ending('plyd is ending');
     const found = [...this.engines].find((engine) => engine.level === level && engine.hasRoom);
     if (found !== undefined) {
       found.cancelStop();

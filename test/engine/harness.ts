@@ -36,7 +36,10 @@ export class StandInEngine {
       const mounted = native.mount('plyfs', Buffer.from(point), 'fuse.plyfs', 0, data);
       if (mounted < 0) throw new Error(`mount: errno ${-mounted}`);
       const options = parseOptions(`lowerdir=/,${more.options ?? ''}`);
-      await this.process.mount({ options, mountpoint: point, writable: false, level: more.level ?? 1 }, [device, ...fds]);
+      await this.process.mount({ options, mountpoint: point, dev: mountAt(point)!.dev, writable: false, level: more.level ?? 1 }, [
+        device,
+        ...fds,
+      ]);
     } finally {
       for (const fd of [device, ...fds]) native.close(fd);
     }

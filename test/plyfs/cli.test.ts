@@ -66,6 +66,7 @@ function readOrEmpty(file: string): string {
 let place: Place;
 t.beforeEach(() => {
   place = new Place();
+  process.env['PLY_SOCKET'] = path.join(place.base, 'run', 'ply.sock'); // an engine is shared within a test, not beyond
 });
 t.afterEach(() => place.end());
 
