@@ -5,8 +5,8 @@ SHELL := /bin/bash
 .DEFAULT_GOAL := help
 MAKEFLAGS += --no-print-directory
 
-# One launcher in dist/bin per command; each runs dist/cli/<name>.js.
-BINS := plyfs plyd ply
+# One launcher in dist/bin per command; each runs dist/cli/<name>.js. That of plyfs is a program of its own: starting Node takes too long.
+BINS := plyd ply
 
 # Node's own headers where they are installed with it: then node-gyp downloads nothing.
 NODE_PREFIX := $(shell dirname "$$(dirname "$$(readlink -f "$$(command -v node)")")")
@@ -46,6 +46,8 @@ typescript: node_modules/.package-lock.json
 	  chmod 755 dist/bin/$$name.new; \
 	  mv dist/bin/$$name.new dist/bin/$$name; \
 	done
+	@[ dist/bin/plyfs -nt native-bindings/launcher/plyfs.c ] || { \
+	  $(CC) -std=gnu17 -O2 -Wall -Wextra -Werror -o dist/bin/plyfs.new native-bindings/launcher/plyfs.c && mv dist/bin/plyfs.new dist/bin/plyfs; }
 
 check: build ## types, ESLint (with the folder rule), Prettier, the protocol tables
 	npx --no-install eslint --max-warnings 0 .

@@ -32,6 +32,7 @@ export const rows = [
       'daemon/overlay',
       'daemon/layers',
       'daemon/mounts/options',
+      'daemon/mounts/plan',
       'native-bindings',
       'daemon/log',
       'daemon/errno',

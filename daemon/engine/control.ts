@@ -15,6 +15,7 @@
  *   hello         what this engine is.
  *   devices       a mount's device descriptors beside the answer: the device, then its clones. They are duplicates, for whoever wants the mount to
  *                 outlive the engine: as long as one is open, requests of a dead engine wait instead of failing.
+ *   plan          what a mount's options come to, for plyfs's launcher (mounts/plan.ts). Nothing is opened or mounted.
  *   stop          unmount everything (MNT_DETACH) and end. Answered at once.
  *
  * An answer is {id, ok: true, …} or {id, ok: false, error}: `error` is a sentence for the user. id 0 concerns all requests: the engine could not
@@ -58,6 +59,15 @@ export interface HelloRequest {
   id: number;
 }
 
+/** What a mount's options come to, before its directories are opened (mounts/plan.ts). */
+export interface PlanRequest {
+  type: 'plan';
+  id: number;
+  /** byte strings */
+  options: string;
+  source?: string;
+}
+
 export interface DevicesRequest {
   type: 'devices';
   id: number;
@@ -74,7 +84,7 @@ export interface Descriptors {
   type: 'descriptors';
 }
 
-export type Request = MountRequest | ListRequest | HelloRequest | DevicesRequest | StopRequest | Descriptors;
+export type Request = MountRequest | ListRequest | HelloRequest | PlanRequest | DevicesRequest | StopRequest | Descriptors;
 
 export interface ListedMount {
   mount: number;
@@ -94,7 +104,7 @@ export interface Hello {
 }
 
 export type Answer =
-  | { id: number; ok: true; mount?: number; mounts?: ListedMount[]; more?: boolean; hello?: Hello; ended?: number }
+  | { id: number; ok: true; mount?: number; mounts?: ListedMount[]; more?: boolean; hello?: Hello; ended?: number; plan?: string }
   | { id: number; ok: false; error: string; declined?: true };
 
 /** Bytes of one message at most; the kernel's own limit (net.core.wmem_default) is a little above. */

@@ -6,6 +6,7 @@ import fs from 'node:fs';
 import { native } from '../../native-bindings/index';
 import type { Level, Log } from '../log';
 import { shown } from '../mounts/options';
+import { planOf } from '../mounts/plan';
 import { Limits, MountFlags, MountWord } from '../overlay/table/layout';
 import { Memory } from '../overlay/table/memory';
 import { Table } from '../overlay/table/table';
@@ -174,6 +175,8 @@ export class Engine {
         return this.list(request);
       case 'hello':
         return { ok: true, hello: { pid: process.pid, workers: this.crew.workers.length, startedAt: this.startedAt } };
+      case 'plan':
+        return { ok: true, plan: planOf(request) };
       case 'devices':
         return this.devices(request);
       case 'stop':

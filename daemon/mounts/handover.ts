@@ -15,6 +15,7 @@ import { EngineGone } from './engine-channel';
 import type { Events } from './events';
 import { bytes, type Keeper } from './keeper';
 import { shown } from './options';
+import { planOf } from './plan';
 import type { Inspected } from './prepare';
 import { Ending } from './supervisor';
 
@@ -60,6 +61,7 @@ export class Handover {
     let served = false;
     try {
       if (request.type === 'hello') return { ok: true, hello: { pid: process.pid, workers: 0, startedAt: this.startedAt } };
+      if (request.type === 'plan') return { ok: true, plan: planOf(request) };
       if (request.type !== 'mount') return { ok: false, error: `plyd does not take ${request.type} here: use its API` };
       const outcome = await this.take(request, descriptors);
       served = outcome.ok;

@@ -11,11 +11,11 @@ import { EngineProcess } from './engine-process';
 import { levelOf, sourceOf } from './level';
 import { mountTable, PLYFS } from './mountinfo';
 import { type MountOptions, shown } from './options';
+import { DEFAULT_SOURCE, needsOwnEngine, withName } from './plan';
 import { handOver } from './share';
 
 const TYPE = 'fuse.plyfs';
 const MNT_DETACH = 2;
-const DEFAULT_SOURCE = 'plyfs';
 /** Whoever is asked may die of it. */
 const ATTEMPTS = 3;
 
@@ -64,7 +64,7 @@ export class OwnMount {
         try {
           return await OwnMount.serve(options, source, point, how, directories, device, started);
         } catch (error) {
-          if (!(error instanceof EngineGone) || attempt === ATTEMPTS || needsOwnEngine(options, how)) throw error;
+          if (!(error instanceof EngineGone) || attempt === ATTEMPTS || isAlone(options, how)) throw error;
         } finally {
           fs.closeSync(device);
         }
@@ -87,7 +87,7 @@ export class OwnMount {
     const level = levelOf(writable ? [...layers, upper] : layers);
     const name = options.fsname ?? source ?? DEFAULT_SOURCE;
     const target = Buffer.from(point, 'latin1');
-    const own = needsOwnEngine(options, how) ? new EngineProcess({ ...how, ...engineOptions(options), label: shown(point) }) : undefined;
+    const own = isAlone(options, how) ? new EngineProcess({ ...how, ...engineOptions(options), label: shown(point) }) : undefined;
     let mount: OwnMount | undefined;
     try {
       mountDevice(device, sourceOf(shown(name), level), target, options.flags); // while the engine starts
@@ -146,19 +146,12 @@ export class OwnMount {
   }
 }
 
-/** What is an engine's own, and not a mount's. */
-function needsOwnEngine({ workers, logLevel }: MountOptions, { foreground, log }: How): boolean {
-  return foreground || log !== undefined || workers !== undefined || logLevel !== undefined;
+function isAlone(options: MountOptions, { foreground, log }: How): boolean {
+  return foreground || log !== undefined || needsOwnEngine(options);
 }
 
 function engineOptions({ workers, logLevel }: MountOptions): { workers?: number; logLevel?: string } {
   return { ...(workers !== undefined && { workers }), ...(logLevel !== undefined && { logLevel }) };
-}
-
-/** For whoever mounts it again. */
-function withName(further: string, name: string): string {
-  const escaped = name.replace(/[\\,"]/g, '\\$&');
-  return [further, `fsname=${escaped}`].filter((text) => text !== '').join(',');
 }
 
 export function openDevice(): number {
