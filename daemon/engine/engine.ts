@@ -334,12 +334,10 @@ export class Engine {
   }
 }
 
-/** Of the topmost file system that is mounted there, as in mountinfo. */
+/** Of the topmost file system that is mounted there, as in mountinfo, if it is one of ours: the number of one that is gone is soon another's. */
 function deviceAt(mountpoint: string): string | undefined {
   const escaped = mountpoint.replace(/[ \t\n\\]/g, (char) => `\\${char.charCodeAt(0).toString(8).padStart(3, '0')}`);
   const lines = fs.readFileSync('/proc/self/mountinfo', 'latin1').split('\n');
-  return lines
-    .map((line) => line.split(' ', 5))
-    .filter(([, , , , point]) => point === escaped)
-    .at(-1)?.[2];
+  const topmost = lines.findLast((line) => line.split(' ', 5)[4] === escaped);
+  return topmost?.includes(' - fuse.plyfs ') === true ? topmost.split(' ', 3)[2] : undefined;
 }
