@@ -60,7 +60,7 @@ test: build ## all tests but the long ones; the last line is `N passed, N failed
 test-long: build ## all tests, those that take minutes too
 	@PLYFS_TEST_LONG=1 scripts/run-tests
 
-demo: ## a Debian root from three layers, apt-get install in one of two mounts (root)
+demo: ## through plyd and ply: three layers, an image, apt-get install in one of two containers (root)
 	@scripts/demo
 
 fuzz: build ## the random differential tester: make fuzz SEEDS=1000

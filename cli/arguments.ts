@@ -41,6 +41,7 @@ Options (others, and empty ones, are ignored):
   noacl, noxattrs   no POSIX ACLs; no extended attributes at all
   passthrough=auto|always|never   let the kernel read and write files itself (auto: where that is safe)
   max_stack_depth=1|2   2: layers on an overlay mount can be passed through; 1: this mount can be a layer of an overlay mount (1)
+  sharelowers                     the lowers never change: mounts of the same lowers in one engine know them once
   squash_to_uid=N, squash_to_gid=N   show everything as owned by N
   fsname=NAME       the mount's source in /proc/mounts (plyfs)
   workers=N         threads that serve (one per CPU, at most 8)

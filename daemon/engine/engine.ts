@@ -50,6 +50,8 @@ interface EngineMount {
 
 /** The table: as large as offsets of 31 bits reach, or what a limit on address space lets us have. It is sparse. */
 const TABLE_MEBIBYTES = [2047, 1024, 512, 256];
+/** The table's first mount record is nobody's. */
+const MOST_MOUNTS = Limits.MAX_MOUNTS - 1;
 const JOB_THREADS = 4;
 const MNT_DETACH = 2;
 
@@ -212,7 +214,7 @@ export class Engine {
         `a mount of level ${level} cannot be served by an engine of level ${this.level}: its layers may lie on this engine's mounts`,
       );
     }
-    if (this.mounts.size >= Limits.MAX_MOUNTS) throw new MountDeclined(`an engine serves ${Limits.MAX_MOUNTS} mounts at most`);
+    if (this.mounts.size >= MOST_MOUNTS) throw new MountDeclined(`an engine serves ${MOST_MOUNTS} mounts at most`);
     const [device, ...directories] = descriptors;
     const own = writable ? 2 : 0;
     if (device === undefined || directories.length < own + 1) throw new MountRefused('the mount request came without its descriptors');

@@ -61,6 +61,7 @@ export class Mounting {
       squashUid: options.squashUid ?? -1,
       squashGid: options.squashGid ?? -1,
       level,
+      share: options.share,
     };
     const mount = this.overlay.setUpMount(this.context, spec);
     // From here on the descriptors are the mount's.

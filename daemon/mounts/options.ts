@@ -52,6 +52,8 @@ export interface MountOptions {
   maxStackDepth: 1 | 2;
   acl: boolean;
   xattrs: boolean;
+  /** the lowers never change: what is known of them is kept once for all mounts of an engine */
+  share: boolean;
   /** everything is shown as owned by these */
   squashUid?: number;
   squashGid?: number;
@@ -127,6 +129,7 @@ const SETTERS: Readonly<Record<string, Setter>> = {
   max_stack_depth: number(1, 2, (options, value) => (options.maxStackDepth = value as 1 | 2)),
   noacl: always((options) => (options.acl = false)),
   acl: always((options) => (options.acl = true)),
+  sharelowers: always((options) => (options.share = true)),
   noxattrs: always((options) => (options.xattrs = false)),
   squash_to_uid: number(0, ID_MOST, (options, value) => (options.squashUid = value)),
   squash_to_gid: number(0, ID_MOST, (options, value) => (options.squashGid = value)),
@@ -179,6 +182,7 @@ export function parseOptions(text: string): MountOptions {
     maxStackDepth: 1,
     acl: true,
     xattrs: true,
+    share: false,
     ignored: [],
   };
   for (const option of splitOptions(text)) {

@@ -22,7 +22,7 @@ type Outcome = 'served' | 'declined' | 'nobody';
 const HELLO_MS = 2000;
 /** For another plyfs to start an engine. */
 const START_MS = 10_000;
-/** So many engines of 256 mounts. */
+/** So many engines of 255 mounts. */
 const MOST_ENGINES = 16;
 
 /** Resolves with whether it is served; if not, it is as it was. Rejects with EngineError; EngineGone: nobody can serve this mount any more, a new one may be. */

@@ -9,7 +9,7 @@ import { attributes, attrSeconds } from './node';
 import { Inode, InodeFlags } from './table/layout';
 
 export function getattr(m: Mount, op: Getattr, reply: Reply): number {
-  const node = m.node(op.node);
+  const node = m.nodeToLookAt(op.node);
   if (node === 0) return -Errno.ESTALE;
   const result = attributes(m, node, m.scratch.stat);
   if (result >= 0) reply.attr(attrSeconds(m, node), m.scratch.stat);
@@ -17,7 +17,7 @@ export function getattr(m: Mount, op: Getattr, reply: Reply): number {
 }
 
 export function statx(m: Mount, op: Statx, reply: Reply): number {
-  const node = m.node(op.node);
+  const node = m.nodeToLookAt(op.node);
   if (node === 0) return -Errno.ESTALE;
   const result = attributes(m, node, m.scratch.stat);
   if (result >= 0) reply.statx(attrSeconds(m, node), m.scratch.stat);

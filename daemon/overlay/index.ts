@@ -7,7 +7,7 @@ import { copyFileRange, dropOpen, fallocate, fsync, lseek, open, read, release, 
 import { lookup, readlink, statfs } from './lookup';
 import { create, link, mkdir, mknod, symlink, tmpfile } from './make';
 import { Mount } from './mount';
-import { forget } from './node';
+import { forgetNodeid } from './image';
 import { opendir, readdir } from './readdir';
 import { rmdir, unlink } from './remove';
 import { rename } from './rename';
@@ -66,8 +66,7 @@ export class OverlayMount implements Operations {
   }
 
   forget(op: Op.Forget): void {
-    const node = this.mount.node(op.node);
-    if (node !== 0) forget(this.mount, node, op.count);
+    forgetNodeid(this.mount, op.node, op.count);
   }
 
   getattr(op: Op.Getattr, reply: Reply): number {
@@ -176,7 +175,7 @@ export class OverlayMount implements Operations {
   }
 
   opendir(op: Op.Opendir, reply: Reply): number {
-    return opendir(this.mount, this.mount.node(op.node), reply);
+    return opendir(this.mount, this.mount.nodeToLookAt(op.node), reply);
   }
 
   readdir(op: Op.Readdir, reply: Reply): number {
@@ -209,7 +208,6 @@ export class OverlayMount implements Operations {
     this.begin();
     const open = opened === 0 ? 0 : this.mount.node(opened);
     if (open !== 0) dropOpen(this.mount, open, openedHandle);
-    const counted = this.mount.node(node);
-    if (counted !== 0) forget(this.mount, counted, 1);
+    forgetNodeid(this.mount, node, 1);
   }
 }

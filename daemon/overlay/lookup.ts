@@ -3,18 +3,29 @@ import { Errno } from '../errno';
 import { disk, Mode } from '../layers/disk';
 import { FOREVER, type Lookup, type Readlink, type Reply } from '../protocol/operations';
 import { ensureLoaded } from './directory';
+import { addShared, findShared, forgetNodeid, isShared, sharedDirectory } from './image';
 import type { Mount } from './mount';
-import { attributes, attrSeconds, directoryOf, forget, nodeOf } from './node';
+import { attributes, attrSeconds, directoryOf, nodeOf } from './node';
 import { Dentry, Inode } from './table/layout';
 
 export function lookup(m: Mount, op: Lookup, reply: Reply): number {
   const { i32, table } = m;
+  if (isShared(m, op.node)) {
+    const node = lookupShared(m, op.node, op);
+    if (node <= 0) return node === 0 ? answerNegative(reply) : node;
+    if (addShared(m, node)) return answerEntry(m, node, reply);
+  }
   const directory = directoryOf(m, op.node);
   if (directory < 0) return directory;
   const loaded = ensureLoaded(m, directory);
   if (loaded < 0) return loaded;
   const dentry = table.find(directory, op.name, op.nameLength);
   if (m.dentryType(dentry) < 0) return answerNegative(reply);
+  const shared = sharedDirectory(m, directory, dentry);
+  if (shared !== 0) {
+    const found = lookupShared(m, shared, op);
+    if (found > 0 && addShared(m, found)) return answerEntry(m, found, reply);
+  }
   let node = Atomics.load(i32, dentry + Dentry.INODE);
   if (node === 0 || !table.addLookup(node)) {
     m.lock(directory);
@@ -31,6 +42,12 @@ export function lookup(m: Mount, op: Lookup, reply: Reply): number {
   return answerEntry(m, node, reply);
 }
 
+/** In a directory of the image: the node, 0, or a negative errno. */
+function lookupShared(m: Mount, shared: number, op: Lookup): number {
+  if (m.image === undefined || !m.isDirectory(shared)) return -Errno.ENOTDIR;
+  return findShared(m.image, shared, op.name, op.nameLength);
+}
+
 function answerNegative(reply: Reply): number {
   reply.negativeEntry(FOREVER);
   return 0;
@@ -41,20 +58,21 @@ export function answerEntry(m: Mount, node: number, reply: Reply): number {
   const { stat } = m.scratch;
   const result = attributes(m, node, stat);
   if (result < 0) {
-    forget(m, node, 1);
+    forgetNodeid(m, m.nodeid(node), 1);
     return result;
   }
-  reply.entry(m.nodeid(node), m.i32[node + Inode.GENERATION], FOREVER, attrSeconds(m, node), stat);
+  reply.entry(m.nodeid(node), m.generation(node), FOREVER, attrSeconds(m, node), stat);
   return 0;
 }
 
 export function readlink(m: Mount, op: Readlink, reply: Reply): number {
-  const node = m.node(op.node);
+  const node = m.nodeToLookAt(op.node);
   if (node === 0) return -Errno.ESTALE;
   if ((m.i32[node + Inode.MODE] & Mode.TYPE) !== Mode.LINK) return -Errno.EINVAL;
-  const place = m.place(node);
+  const holder = m.holderOf(node);
+  const place = holder.place(node);
   if (place < 0) return place;
-  const length = disk.readlinkat(m.placeFd, m.placeName, reply.data, Math.min(reply.capacity, 4096));
+  const length = disk.readlinkat(holder.placeFd, holder.placeName, reply.data, Math.min(reply.capacity, 4096));
   if (length >= 0) reply.bytes(length);
   return Math.min(length, 0);
 }

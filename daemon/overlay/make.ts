@@ -108,7 +108,7 @@ function answerCreated(m: Mount, node: number, op: Create, reply: Reply): number
   context.opened = m.nodeid(node);
   context.openedHandle = fh;
   const backing = (fh & Handle.PASSTHROUGH) !== 0 ? i32[node + Inode.BACKING] : 0;
-  reply.created(m.nodeid(node), i32[node + Inode.GENERATION], FOREVER, attrSeconds(m, node), stat, fh, openFlags(m, fh), backing);
+  reply.created(m.nodeid(node), m.generation(node), FOREVER, attrSeconds(m, node), stat, fh, openFlags(m, fh), backing);
   return 0;
 }
 

@@ -6,7 +6,8 @@ import { disk, DirentType, Mode, O, O_DIRECTORY, type Disk } from '../layers/dis
 import { Names } from '../layers/names';
 import { Errno } from '../errno';
 import { FdCache } from './fd-cache';
-import { Blob, Dentry, DentryFlags, Inode, InodeFlags, MountFlags, MountWord } from './table/layout';
+import { isShared, ownNode } from './image';
+import { Blob, Dentry, DentryFlags, Inode, InodeFlags, MountFlags, MountState, MountWord } from './table/layout';
 import type { Table } from './table/table';
 import type { Scratch, WorkerContext } from './worker';
 
@@ -28,6 +29,11 @@ export class Mount {
   readonly orphansFd: number;
   readonly device: number;
   readonly layerFds: readonly number[];
+  /** what it shares with other mounts (image.ts), and the list of its words about that */
+  readonly image?: Mount;
+  readonly sharedWords: number;
+  /** is it such, and no mount? */
+  readonly isImage: boolean;
   /** owner and group that everything is shown with; -1: as they are */
   readonly squashUid: number;
   readonly squashGid: number;
@@ -66,10 +72,15 @@ export class Mount {
     const half = this.scratch.namesCapacity / 2;
     this.names = new Names(this.u8, this.scratch.names + (user ? half : 0), half, user);
     this.fds = new FdCache(disk);
+    this.isImage = word(MountWord.STATE) === MountState.IMAGE;
+    const image = word(MountWord.IMAGE);
+    if (image !== 0) this.image = context.images.view(image, () => new Mount(context, image));
+    this.sharedWords = word(MountWord.SHARED_WORDS);
   }
 
   detach(): void {
     this.fds.clear();
+    if (this.image !== undefined) this.context.images.leave(this.image);
   }
 
   private readonly uuids = new Map<number, Uint8Array>();
@@ -106,12 +117,30 @@ export class Mount {
   /** The inode record of a nodeid; 0 when it is none of this mount (the kernel never asks for such: ESTALE). */
   node(nodeid: number): number {
     if (nodeid === 1) return this.root;
-    if (!this.table.allocator.isInode(nodeid) || this.i32[nodeid + Inode.MOUNT] !== this.index) return 0;
+    if (!this.table.allocator.isInode(nodeid)) return 0;
+    const mount = this.i32[nodeid + Inode.MOUNT];
+    if (mount !== this.index) return this.image !== undefined && mount === this.image.index ? ownNode(this, nodeid) : 0;
     return Atomics.load(this.i32, nodeid + Inode.LOOKUPS) > 0 ? nodeid : 0;
   }
 
+  /** The same for what only looks: it may be the image's node, whose place is to be found through its own mount. */
+  nodeToLookAt(nodeid: number): number {
+    return isShared(this, nodeid) ? nodeid : this.node(nodeid);
+  }
+
+  /** The mount through which a node's place is found: this one, or the image. */
+  holderOf(node: number): Mount {
+    return this.image !== undefined && this.i32[node + Inode.MOUNT] === this.image.index ? this.image : this;
+  }
+
   nodeid(node: number): number {
-    return node === this.root ? 1 : node;
+    if (node === this.root) return 1;
+    return this.i32[node + Inode.SHARED] || node;
+  }
+
+  /** The generation that goes with the nodeid. */
+  generation(node: number): number {
+    return this.i32[(this.i32[node + Inode.SHARED] || node) + Inode.GENERATION];
   }
 
   nodeFlags(node: number): number {

@@ -6,10 +6,11 @@ import { FOREVER } from '../protocol/operations';
 import { keepLowerPath } from './copy-up';
 import { unload } from './directory';
 import { adoptIndexed, findIndexed, indexedNumber } from './hardlinks';
+import { copyNames, standDown, standFor, twinOf } from './image';
 import { blobText, childLowers, findData, redirectMark, text, textBlob, walk } from './lowers';
 import type { Mount } from './mount';
 import { STAT_WORDS } from './record';
-import { Dentry, DentryFlags, Inode, InodeFlags, LoadState, Lookups, MountFlags } from './table/layout';
+import { Dentry, DentryFlags, Inode, InodeFlags, LoadState, Lookups, MountFlags, MountWord } from './table/layout';
 
 /**
  * The node of a dentry that names something, made if there is none, with one lookup counted on it. The caller holds the directory's lock.
@@ -50,16 +51,22 @@ function instantiate(m: Mount, directory: number, dentry: number): number {
   i32[node + Inode.INO_LOW] = i32[dentry + Dentry.INO_LOW];
   i32[node + Inode.INO_HIGH] = i32[dentry + Dentry.INO_HIGH];
   i32[node + Inode.LOOKUPS] = 1;
+  if (m.isImage) i32[node + Inode.ORDINAL] = Atomics.add(i32, m.record + MountWord.ORDINALS, 1);
+  let twin = 0;
   try {
     if (inUpper) fromUpper(m, directory, dentry, node, place, several);
     else fromLower(m, directory, dentry, node, several);
+    twin = twinOf(m, directory, dentry, node);
+    if (twin !== 0 && m.isDirectory(node) && !inUpper) copyNames(m, node, twin);
   } catch (error) {
     i32[node + Inode.LOOKUPS] = Lookups.DEAD;
     table.freeInode(node);
     throw error;
   }
   if (!joins) {
+    i32[node + Inode.SHARED] = twin;
     table.bind(dentry, node);
+    if (twin !== 0) standFor(m, node, twin);
     return node;
   }
   // From here on others can find it by its number. Somebody who came by another of its names may have been first.
@@ -245,6 +252,7 @@ function release(m: Mount, first: number): void {
       m.unlock(parent);
       if (idle) candidates.push(parent);
     }
+    standDown(m, node);
     dispose(m, node);
   }
 }

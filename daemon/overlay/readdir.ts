@@ -6,9 +6,10 @@ import { Errno } from '../errno';
 import { DirentType } from '../layers/disk';
 import { writeAscii } from '../layers/names';
 import { FOREVER, type Readdir, type Reply } from '../protocol/operations';
-import { load } from './directory';
+import { ensureLoaded, load } from './directory';
+import { forgetNodeid, isShared, sharedDirectory, sharedEntry } from './image';
 import type { Mount } from './mount';
-import { attributes, attrSeconds, directoryOf, forget, nodeOf } from './node';
+import { attributes, attrSeconds, directoryOf, nodeOf } from './node';
 import { Dentry, DentryFlags, Inode, InodeFlags, MountFlags } from './table/layout';
 
 /** OPENDIR: without state, and the kernel may keep what it read. ENOSYS says so once for the whole mount, where the kernel knows that. */
@@ -23,6 +24,7 @@ const KEEP_CACHE = 1 << 1;
 const CACHE_DIR = 1 << 3;
 
 export function readdir(m: Mount, op: Readdir, reply: Reply): number {
+  if (isShared(m, op.node)) return readShared(m, op, reply);
   const directory = directoryOf(m, op.node);
   if (directory < 0) return directory;
   // nodes whose record did not fit any more, or could not be answered: given back when the directory is unlocked
@@ -33,8 +35,20 @@ export function readdir(m: Mount, op: Readdir, reply: Reply): number {
     return loaded < 0 ? loaded : list(m, op, reply, directory, unused);
   } finally {
     m.unlock(directory);
-    for (const node of unused) forget(m, node, 1);
+    for (const node of unused) forgetNodeid(m, m.nodeid(node), 1);
   }
+}
+
+/** A directory of the image: its names stay, so no lock is needed. */
+function readShared(m: Mount, op: Readdir, reply: Reply): number {
+  const { image } = m;
+  if (image === undefined || !m.isDirectory(op.node)) return -Errno.ENOTDIR;
+  const loaded = ensureLoaded(image, op.node);
+  if (loaded < 0) return loaded;
+  const unused: number[] = [];
+  list(m, op, reply, op.node, unused);
+  for (const node of unused) forgetNodeid(m, m.nodeid(node), 1);
+  return 0;
 }
 
 function list(m: Mount, op: Readdir, reply: Reply, directory: number, unused: number[]): number {
@@ -97,15 +111,23 @@ function plain(m: Mount, reply: Reply, dentry: number, flags: number): boolean {
   );
 }
 
+/** The node of a name, with a reference counted; none (0) for a name of the image that only a lookup can answer. */
+function entryNode(m: Mount, directory: number, dentry: number): number {
+  const ofImage = m.holderOf(directory) !== m;
+  const shared = ofImage ? directory : sharedDirectory(m, directory, dentry);
+  const node = shared === 0 ? 0 : sharedEntry(m, shared, dentry);
+  return node > 0 || ofImage ? node : nodeOf(m, directory, dentry);
+}
+
 /** A record with the node's attributes; without them where they cannot be had. */
 function plus(m: Mount, reply: Reply, directory: number, dentry: number, unused: number[]): boolean {
   const { i32, table, scratch } = m;
-  const node = nodeOf(m, directory, dentry);
+  const node = entryNode(m, directory, dentry);
   if (node > 0) {
     if (attributes(m, node, scratch.stat) >= 0) {
       const fits = reply.direntPlus(
         m.nodeid(node),
-        i32[node + Inode.GENERATION],
+        m.generation(node),
         FOREVER,
         attrSeconds(m, node),
         scratch.stat,

@@ -47,11 +47,17 @@ export function rename(m: Mount, op: Rename): number {
   if (!m.writable) return -Errno.EROFS;
   if ((op.flags & ~KNOWN_FLAGS) !== 0) return -Errno.EINVAL;
   if (isReserved(m, op.newName)) return -Errno.EINVAL;
-  const from = directoryOf(m, op.node);
-  const to = directoryOf(m, op.newParent);
-  if (from < 0 || to < 0) return Math.min(from, to);
   const lock = m.record + MountWord.RENAME_LOCK;
   const { memory } = m.table;
+  let [from, to] = [0, 0];
+  memory.lockShared(lock);
+  try {
+    from = directoryOf(m, op.node);
+    to = directoryOf(m, op.newParent);
+  } finally {
+    memory.unlockShared(lock);
+  }
+  if (from < 0 || to < 0) return Math.min(from, to);
   let exclusive = false;
   for (;;) {
     if (exclusive) memory.lockExclusive(lock);

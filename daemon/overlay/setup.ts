@@ -3,6 +3,7 @@ import { Errno } from '../errno';
 import { disk, Mode, O, O_DIRECTORY, RenameFlag } from '../layers/disk';
 import { Names, writeAscii } from '../layers/names';
 import { StatRecord } from '../layers/records';
+import { CHUNK_WORDS, standFor } from './image';
 import { Mount } from './mount';
 import { attributes, dispose } from './node';
 import { removeTree } from './remove';
@@ -25,6 +26,8 @@ export interface MountSpec {
   squashUid: number;
   squashGid: number;
   level: number;
+  /** the lowers never change while they are mounted: what they say is shared with other such mounts of the same (image.ts) */
+  share: boolean;
 }
 
 /** Takes a mount record (state SETTING_UP), probes and sweeps the upper, makes the root's node. Takes over the descriptors unless it throws MountError. */
@@ -65,14 +68,97 @@ export function setUpMount(context: WorkerContext, spec: MountSpec): number {
     i32[record + MountWord.LEVEL] = spec.level;
     i32[record + MountWord.RENAME_LOCK] = 0;
     i32[record + MountWord.SERIAL] = 0;
+    if (spec.share) shareLowers(context, index, spec);
     makeRoot(context, index, spec.layerFds.length);
     if (spec.workFd >= 0) disk.close(spec.workFd);
     return index;
   } catch (error) {
     for (const fd of opened) if (fd >= 0) disk.close(fd);
+    leaveImage(context, index);
     giveRecord(context, index);
     throw error;
   }
+}
+
+/** Joins the image of the same lowers, or makes it. */
+function shareLowers(context: WorkerContext, index: number, spec: MountSpec): void {
+  const { table } = context;
+  const { i32 } = table;
+  const user = spec.flags & MountFlags.USERXATTR;
+  const known = findImage(context, spec.layerFds, user);
+  const image = known === 0 ? makeImage(context, spec.layerFds, user) : known;
+  i32[table.mountRecord(image) + MountWord.SHARERS]++;
+  const record = table.mountRecord(index);
+  i32[record + MountWord.IMAGE] = image;
+  i32[record + MountWord.SHARED_WORDS] = table.allocator.take(CHUNK_WORDS * 4);
+}
+
+function findImage(context: WorkerContext, layers: readonly number[], user: number): number {
+  const { table } = context;
+  const { i32 } = table;
+  for (let index = 1; index < Limits.MAX_MOUNTS; index++) {
+    const record = table.mountRecord(index);
+    if (i32[record + MountWord.STATE] !== MountState.IMAGE || (i32[record + MountWord.FLAGS] & MountFlags.USERXATTR) !== user) continue;
+    const list = i32[record + MountWord.LAYERS];
+    if (i32[list + Blob.LENGTH] !== layers.length) continue;
+    if (layers.every((fd, i) => isSameFile(context, fd, i32[list + Blob.DATA + i]))) return index;
+  }
+  return 0;
+}
+
+function isSameFile(context: WorkerContext, one: number, other: number): boolean {
+  const { stat, stat2 } = context.scratch;
+  const { u8, u32 } = context.table;
+  u8[context.scratch.path] = 0;
+  if (disk.stat(one, context.scratch.path, stat) < 0 || disk.stat(other, context.scratch.path, stat2) < 0) return false;
+  return [StatRecord.ino, StatRecord.ino + 4, StatRecord.devMajor, StatRecord.devMinor].every(
+    (at) => u32[(stat + at) >> 2] === u32[(stat2 + at) >> 2],
+  );
+}
+
+/** The image has descriptors of its own: it outlives the mount that was first. */
+function makeImage(context: WorkerContext, layers: readonly number[], user: number): number {
+  const { table } = context;
+  const { i32 } = table;
+  const index = takeRecord(context);
+  const record = table.mountRecord(index);
+  const fds: number[] = [];
+  try {
+    for (const layer of layers) {
+      const fd = disk.openat(layer, put(context, '.'), O.PATH | O_DIRECTORY, 0);
+      if (fd < 0) fail('cannot open a lower directory once more', fd, 'raise the limit of open files');
+      fds.push(fd);
+    }
+    for (const word of [MountWord.UPPER_FD, MountWord.WORK_FD, MountWord.INDEX_FD, MountWord.ORPHANS_FD, MountWord.DEVICE_FD])
+      i32[record + word] = -1;
+    i32[record + MountWord.SQUASH_UID] = -1;
+    i32[record + MountWord.SQUASH_GID] = -1;
+    i32[record + MountWord.FLAGS] = user;
+    i32[record + MountWord.LAYER_COUNT] = fds.length;
+    i32[record + MountWord.LAYERS] = table.listBlob(fds);
+    i32[record + MountWord.ORDINALS] = 1; // the root's is 0
+    Atomics.store(i32, record + MountWord.STATE, MountState.IMAGE);
+    makeRoot(context, index, fds.length);
+    return index;
+  } catch (error) {
+    for (const fd of fds) disk.close(fd);
+    giveRecord(context, index);
+    throw error;
+  }
+}
+
+/** A mount no longer shares; the last one takes the image with it. Nobody has a view of the mount any more. */
+function leaveImage(context: WorkerContext, index: number): void {
+  const { table } = context;
+  const { i32 } = table;
+  const record = table.mountRecord(index);
+  const image = i32[record + MountWord.IMAGE];
+  if (image === 0) return;
+  i32[record + MountWord.IMAGE] = 0;
+  const words = i32[record + MountWord.SHARED_WORDS];
+  for (let i = 0; i < CHUNK_WORDS; i++) if (i32[words + i] !== 0) table.allocator.give(i32[words + i]);
+  table.allocator.give(words);
+  if (--i32[table.mountRecord(image) + MountWord.SHARERS] === 0) tearDownMount(context, image);
 }
 
 function takeRecord(context: WorkerContext): number {
@@ -188,7 +274,7 @@ function haveHandles(context: WorkerContext, names: Names, layers: readonly numb
 
 function makeRoot(context: WorkerContext, index: number, layers: number): void {
   const { table } = context;
-  const { i32, u32 } = table;
+  const { i32 } = table;
   const root = table.newInode(index);
   i32[table.mountRecord(index) + MountWord.ROOT] = root;
   const empty = table.bytesBlob(context.scratch.path, 0);
@@ -199,6 +285,16 @@ function makeRoot(context: WorkerContext, index: number, layers: number): void {
   i32[root + Inode.LOOKUPS] = Lookups.SATURATED;
   i32[root + Inode.MODE] = Mode.DIRECTORY;
   const m = new Mount(context, index);
+  try {
+    fillRoot(context, m, layers);
+  } finally {
+    m.detach();
+  }
+}
+
+function fillRoot(context: WorkerContext, m: Mount, layers: number): void {
+  const { i32, u32 } = context.table;
+  const { root } = m;
   // the root's number is its topmost lower's, whether there is an upper or not
   const result = disk.stat(m.layerFds[0], m.names.empty, context.scratch.stat);
   if (result < 0) fail('cannot read the topmost lower directory', result, 'it must exist and be readable');
@@ -217,7 +313,10 @@ function makeRoot(context: WorkerContext, index: number, layers: number): void {
     i32[root + Inode.GID] = i32[(context.scratch.stat + StatRecord.gid) >> 2];
     if (disk.getxattr(m.upperFd, m.names.empty, m.names.opaque, context.scratch.value, 16) === 1) m.setFlags(root, InodeFlags.OPAQUE);
   }
-  m.detach();
+  if (m.image !== undefined && (m.nodeFlags(root) & InodeFlags.OPAQUE) === 0) {
+    i32[root + Inode.SHARED] = m.image.root;
+    standFor(m, root, m.image.root);
+  }
 }
 
 /** Frees everything of an ENDED mount that every worker has let go of, its descriptors too. */
@@ -245,6 +344,7 @@ export function tearDownMount(context: WorkerContext, index: number): void {
   }
   const layers = i32[record + MountWord.LAYERS];
   for (let i = 0; i < i32[layers + Blob.LENGTH]; i++) disk.close(i32[layers + Blob.DATA + i]);
+  leaveImage(context, index);
   giveRecord(context, index);
   table.epochs.reclaim();
 }

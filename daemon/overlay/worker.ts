@@ -1,6 +1,7 @@
 /** What one worker thread has of its own while it serves operations: its view of the node table, its buffers, its slow job. */
 import { disk } from '../layers/disk';
 import { JobSlot } from '../layers/records';
+import type { Mount } from './mount';
 import type { Table } from './table/table';
 
 /** Byte offsets of a worker's scratch areas in the arena; each is valid until the next use by the same worker. */
@@ -27,10 +28,30 @@ export interface Scratch {
   readonly namesCapacity: number;
 }
 
+/** A worker's views of the images (image.ts) that its mounts share, each with the number of those. */
+class Images {
+  private readonly views = new Map<number, { mount: Mount; sharers: number }>();
+
+  view(index: number, make: () => Mount): Mount {
+    const known = this.views.get(index) ?? { mount: make(), sharers: 0 };
+    known.sharers++;
+    this.views.set(index, known);
+    return known.mount;
+  }
+
+  leave(image: Mount): void {
+    const known = this.views.get(image.index);
+    if (known === undefined || --known.sharers > 0) return;
+    this.views.delete(image.index);
+    image.detach();
+  }
+}
+
 const KIB = 1024;
 
 export class WorkerContext {
   readonly scratch: Scratch;
+  readonly images = new Images();
   /**
    * The slow job that belongs to the operation being dispatched and to nobody else (fsync, fallocate…): 0 at its first dispatch; what it
    * was when the handler returned SET_ASIDE at the next. The handler frees the slot when it has taken the result.

@@ -20,8 +20,7 @@ function keptName(m: Mount, name: number, length: number): number {
 }
 
 /** The node if its xattrs can be read. A file whose upper is gone for good has none left. */
-function readable(m: Mount, nodeid: number): number {
-  const node = m.node(nodeid);
+function readable(m: Mount, node: number): number {
   if (node === 0) return -Errno.ESTALE;
   if (m.has(MountFlags.NOXATTRS)) return -Errno.EOPNOTSUPP;
   const gone = InodeFlags.GONE | InodeFlags.UPPER | InodeFlags.ORPHAN;
@@ -29,13 +28,14 @@ function readable(m: Mount, nodeid: number): number {
 }
 
 export function getxattr(m: Mount, op: Getxattr, reply: Reply): number {
-  const node = readable(m, op.node);
+  const node = readable(m, m.nodeToLookAt(op.node));
   if (node < 0) return node;
   const name = keptName(m, op.name, op.nameLength);
   if (name === 0) return -Errno.ENODATA;
-  const place = m.place(node);
+  const holder = m.holderOf(node);
+  const place = holder.place(node);
   if (place < 0) return place;
-  const length = disk.getxattr(m.placeFd, m.placeName, name, reply.data, Math.min(op.size, reply.capacity));
+  const length = disk.getxattr(holder.placeFd, holder.placeName, name, reply.data, Math.min(op.size, reply.capacity));
   if (length < 0) return length;
   if (op.size === 0) reply.xattrSize(length);
   else reply.bytes(length);
@@ -43,17 +43,18 @@ export function getxattr(m: Mount, op: Getxattr, reply: Reply): number {
 }
 
 export function listxattr(m: Mount, op: Listxattr, reply: Reply): number {
-  const node = readable(m, op.node);
+  const node = readable(m, m.nodeToLookAt(op.node));
   if (node === -Errno.ENODATA) {
     if (op.size === 0) reply.xattrSize(0);
     else reply.bytes(0);
     return 0;
   }
   if (node < 0) return node;
-  const place = m.place(node);
+  const holder = m.holderOf(node);
+  const place = holder.place(node);
   if (place < 0) return place;
   const { value } = m.scratch;
-  const length = disk.listxattr(m.placeFd, m.placeName, value, 65536);
+  const length = disk.listxattr(holder.placeFd, holder.placeName, value, 65536);
   if (length < 0) return length;
   const shown = filter(m, value, length, op.uid !== 0);
   if (op.size === 0) {
@@ -95,7 +96,7 @@ function filter(m: Mount, list: number, length: number, hideTrusted: boolean): n
 /** The node, copied up, with its place found. SET_ASIDE and errors go to the caller. */
 function changeable(m: Mount, nodeid: number): number {
   if (!m.writable) return -Errno.EROFS;
-  const node = readable(m, nodeid);
+  const node = readable(m, m.node(nodeid));
   if (node < 0) return node === -Errno.ENODATA ? -Errno.ESTALE : node;
   const result = copyUpMetadata(m, node);
   return result !== 0 ? result : m.place(node);

@@ -29,7 +29,7 @@ export interface Suite {
   complete?: boolean;
 }
 
-const PLYFS = ['plyfs', 'plyfs-one-worker', 'plyfs-served'];
+const PLYFS = ['plyfs', 'plyfs-one-worker', 'plyfs-served', 'plyfs-shared'];
 const asked = process.env['PLYFS_CONFORMANCE_TARGETS']?.split(',').filter((name) => name !== 'host' && name !== '');
 const selective = process.env['PLYFS_CONFORMANCE_CASES'] !== undefined;
 

@@ -96,6 +96,23 @@ for (const [workers, seed] of [
   });
 }
 
+t.test('and with shared lowers', async (t) => {
+  const { status, output } = await tester(
+    '--seeds',
+    `${SEEDS / 2}`,
+    '--seed',
+    '400001',
+    '--workers',
+    '2',
+    '--options',
+    'sharelowers',
+    '--cross',
+    '--most',
+    '2',
+  );
+  t.same(status === 0 ? [] : output.split('\n'), []);
+});
+
 for (const by of ['kernel', 'plyfs']) {
   t.test(`so do cases whose topmost layer was written by ${by}`, async (t) => {
     const { status, output } = await tester('--seeds', `${SEEDS / 4}`, '--seed', '200001', '--before', by, '--most', '2');

@@ -306,4 +306,40 @@ for (const point of ['take:row', 'take:served']) {
   });
 }
 
+testWithBoth('an engine is killed while plyd takes a mount: the mount comes back', async (t, place, plyd) => {
+  await plyd.stop();
+  await plyd.start([], { PLYD_PAUSE_AT: 'take:served' });
+  const { events } = await plyd.listen();
+  const mounting = place.plyfs('m', '', plyd.socket);
+  await until('the pause', () => readOrEmpty(plyd.pauses).includes('take:served'));
+  kill((await plyd.info()).engines[0].pid);
+  await until('its end', () => events.some(({ type }) => type === 'engine.exit'));
+  fs.rmSync(plyd.pauses);
+  t.match(await mounting, { status: 0, stderr: '' });
+  await until('it is back', () => events.some(({ type }) => type === 'recover'));
+  t.match(await place.cat('m/top'), { stdout: 'of a\n' });
+  t.match(await plyd.mounts(), [{ mountpoint: place.at('m'), state: 'mounted' }]);
+});
+
+const LONG = CANNOT ?? (process.env['PLYFS_TEST_LONG'] === '1' ? false : 'takes a minute: PLYFS_TEST_LONG=1');
+void t.test('more mounts than an engine can serve: another one serves the rest', { skip: LONG }, async (t) => {
+  const place = new Place();
+  try {
+    for (let i = 0; i < 256; i++) {
+      const mounted = await place.plyfs(`m${i}`, ',ro');
+      if (mounted.status !== 0) t.fail(`mount ${i}: ${mounted.stderr}`);
+    }
+    t.equal(place.engines().shared.length, 2);
+    t.same(place.engines().own, []);
+    for (const name of ['m0', 'm254', 'm255']) t.match(await place.cat(`${name}/top`), { stdout: 'of a\n' });
+    await run(
+      'umount',
+      mounts().flatMap(({ point }) => (point.startsWith(`${place.base}/`) ? point : [])),
+    );
+    await until('the end of both', () => place.engines().shared.length === 0);
+  } finally {
+    await place.end();
+  }
+});
+
 void t.test('nothing is left behind', async (t) => t.same(await leftBehind(), []));

@@ -84,8 +84,9 @@ export async function abortFuse(mount: Mount): Promise<void> {
 /** Tears a mount away whatever its state. Every step has its limit. */
 export async function tearAway(point: string): Promise<void> {
   for (let mount = mountAt(point), rounds = 0; mount && rounds < 4; mount = mountAt(point), rounds++) {
-    await run('umount', ['-l', '--no-canonicalize', point], { timeoutMs: 5000 });
+    // In this order: the number of a file system that is gone may be another one's by now, on the whole machine.
     if (mount.type.startsWith('fuse')) await abortFuse(mount);
+    await run('umount', ['-l', '--no-canonicalize', point], { timeoutMs: 5000 });
   }
 }
 

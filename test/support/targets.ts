@@ -222,6 +222,7 @@ export const targets: readonly Target[] = [
   plyfs('plyfs', 'workers=3'),
   plyfs('plyfs-one-worker', 'workers=1'),
   plyfs('plyfs-served', 'workers=3', 'passthrough=never'),
+  plyfs('plyfs-shared', 'workers=3', 'sharelowers'),
 ];
 
 export function target(name: string): Target {

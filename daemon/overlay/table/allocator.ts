@@ -96,7 +96,10 @@ export class Allocator {
     } finally {
       this.memory.unlock(head + Class.LOCK);
     }
-    if (empty) this.memory.givePage(number * Limits.PAGE_BYTES);
+    if (empty) {
+      Atomics.and(i32, Control.SLABS + (number >>> 5), ~(1 << (number & 31)));
+      this.memory.givePage(number * Limits.PAGE_BYTES);
+    }
   }
 
   /** Could `record` be an inode record: does it lie where one begins? */
@@ -104,6 +107,7 @@ export class Allocator {
     const { i32 } = this.memory;
     if (record < Control.END || record >= i32.length) return false;
     const page = Math.floor(record / Limits.PAGE_WORDS) * Limits.PAGE_WORDS;
+    if (!this.isSlab(page / Limits.PAGE_WORDS)) return false;
     // A page's tail is too short for a last cell.
     const fits = record + (CELL_BYTES[INODE_CLASS] >>> 2) <= page + Limits.PAGE_WORDS;
     return fits && i32[page + Page.CLASS] === INODE_CLASS + 1 && ((record - page - Page.HEAD) & 63) === 0;
@@ -114,6 +118,7 @@ export class Allocator {
     const { i32 } = this.memory;
     if (record < Control.END || record >= i32.length) return false;
     const page = Math.floor(record / Limits.PAGE_WORDS) * Limits.PAGE_WORDS;
+    if (!this.isSlab(page / Limits.PAGE_WORDS)) return false;
     const index = Atomics.load(i32, page + Page.CLASS) - 1;
     if (index < 0 || index >= CELL_BYTES.length) return false;
     const words = CELL_BYTES[index] >>> 2;
@@ -127,10 +132,15 @@ export class Allocator {
     const pages = i32[Control.NEXT_PAGE];
     for (let number = 0; number < pages; number++) {
       const page = number * Limits.PAGE_WORDS;
-      if (Atomics.load(i32, page + Page.CLASS) !== INODE_CLASS + 1 || page < Control.END) continue;
+      if (!this.isSlab(number) || Atomics.load(i32, page + Page.CLASS) !== INODE_CLASS + 1) continue;
       const words = CELL_BYTES[INODE_CLASS] >>> 2;
       for (let cell = page + Page.HEAD; cell < i32[page + Page.FRESH]; cell += words) each(cell);
     }
+  }
+
+  /** Other pages hold what clients send: nothing in them may be taken for a cell. */
+  private isSlab(page: number): boolean {
+    return (Atomics.load(this.memory.i32, Control.SLABS + (page >>> 5)) & (1 << (page & 31))) !== 0;
   }
 
   private addPage(head: number, index: number): void {
@@ -141,6 +151,7 @@ export class Allocator {
     i32[page + Page.FREE] = 0;
     i32[page + Page.USED] = 0;
     Atomics.store(i32, page + Page.CLASS, index + 1);
+    Atomics.or(i32, Control.SLABS + (number >>> 5), 1 << (number & 31));
     i32[head + Class.EMPTY]++;
     this.hang(head, number);
   }

@@ -55,6 +55,7 @@ export const enum Control {
   JOBS = 2048 + 256 * 64,
   STRIPES = JOBS + 1024 * 32,
   IDENT_STRIPES = STRIPES + 1024,
+  /** a bit per page: belongs to a size class */ SLABS = IDENT_STRIPES + 256,
   DENTRY_BUCKETS = 65536,
   IDENT_BUCKETS = DENTRY_BUCKETS + (1 << 20),
   END = IDENT_BUCKETS + (1 << 18),
@@ -106,6 +107,10 @@ export const enum MountWord {
   SQUASH_GID = 16,
   /** 0: no limit was negotiated: max_write in bytes */ MAX_WRITE = 17,
   /** level of nesting on other plyfs mounts */ LEVEL = 18,
+  /** index of the mount record that holds what it shares with others (image.ts); 0: none */ IMAGE = 19,
+  /** list of the chunks with a word for each of the image's nodes */ SHARED_WORDS = 20,
+  /** an image's: mounts that share it, and nodes made so far */ SHARERS = 21,
+  ORDINALS = 22,
   /** one device descriptor per worker at 32 + worker index */ CHANNELS = 32,
   SIZE = 64,
 }
@@ -115,6 +120,7 @@ export const enum MountState {
   SETTING_UP = 1,
   ACTIVE = 2,
   /** the kernel has let go of it; workers leave */ ENDED = 3,
+  /** no mount, but what several mounts share */ IMAGE = 4,
 }
 
 export const enum MountFlags {
@@ -174,10 +180,12 @@ export const enum Inode {
   /** names that are no whiteouts */ ENTRIES = 55,
   IDENT_NEXT = 56,
   /** blob: its name in workdir/index */ INDEX_NAME = 57,
+  /** the image's node that this one stands for (image.ts); 0: none */ SHARED = 58,
   /** Known: starts with an ELF head */ ELF = 59,
   /** directory, Known: has a default ACL */ DEFAULT_ACL = 60,
   /** Known: the lower itself is a metacopy whose data were looked up */ DATA_RESOLVED = 61,
   /** i32: what getattr adds to the nlink of the upper's file (index) */ NLINK_DELTA = 62,
+  /** an image's node, which has no upper: its number among them */ ORDINAL = 62,
   /** layer index + 1 of DATA_PATH */ DATA_LAYER = 63,
   SIZE = 64,
 }
