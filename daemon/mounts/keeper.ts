@@ -11,7 +11,7 @@ import type { Prepared } from './prepare';
 import type { Served, Supervisor } from './supervisor';
 
 /** What a row says, as options. Rows hold text, options byte strings. */
-export type Layout = Pick<MountRow, 'lower' | 'upper' | 'work' | 'options'>;
+export type Layout = Pick<MountRow, 'lower' | 'upper' | 'work' | 'options'> & Partial<Pick<MountRow, 'container'>>;
 
 export function bytes(text: string): string {
   return Buffer.from(text).toString('latin1');
@@ -22,15 +22,15 @@ function escaped(path: string): string {
   return bytes(path).replace(/[\\,:"]/g, '\\$&');
 }
 
-/** Throws OptionError. */
-export function optionsOf({ lower, upper, work, options }: Layout): MountOptions {
+/** Throws OptionError. A container's lowers are layers of the catalog, which do not change. */
+export function optionsOf({ lower, upper, work, options, container = null }: Layout): MountOptions {
   const places = [`lowerdir=${lower.map(escaped).join(':')}`];
   if (upper !== null) places.push(`upperdir=${escaped(upper)}`, `workdir=${escaped(work ?? '')}`);
   const alone = parseOptions(places.join(','));
   const parsed = parseOptions([...places, bytes(options)].join(','));
   const same = parsed.upper === alone.upper && parsed.work === alone.work && parsed.lower.join('\0') === alone.lower.join('\0');
   if (!same) throw new OptionError('the further options name lowerdir, upperdir or workdir: leave these to their own fields');
-  return parsed;
+  return container === null ? parsed : { ...parsed, share: true };
 }
 
 export class Keeper {
