@@ -7,7 +7,7 @@ import { EngineProcess } from '../../daemon/mounts/engine-process.js';
 import { parseOptions } from '../../daemon/mounts/options.js';
 import { native } from '../../native-bindings/index.js';
 import { leftBehind, removeDirectory, temporaryDirectory } from '../support/leaks.js';
-import { must, run, tearAway } from '../support/mounts.js';
+import { mountAt, must, run, tearAway } from '../support/mounts.js';
 import { within } from './harness.js';
 
 /** Directories and files of the lowers: enough that a mount which does not share them takes megabytes. */
@@ -51,7 +51,7 @@ class Engine {
       if (mounted < 0) throw new Error(`mount: errno ${-mounted}`);
       this.points.push(point);
       const fds = [device, ...directories.layers, directories.upper, directories.work];
-      await this.process.mount({ options, mountpoint: point, writable: true, level: 1 }, fds);
+      await this.process.mount({ options, mountpoint: point, dev: mountAt(point)!.dev, writable: true, level: 1 }, fds);
     } finally {
       fs.closeSync(device);
       closeDirectories(directories);
