@@ -51,8 +51,7 @@ class Engine {
       if (mounted < 0) throw new Error(`mount: errno ${-mounted}`);
       this.points.push(point);
       const fds = [device, ...directories.layers, directories.upper, directories.work];
-      const dev = mountAt(point)?.dev ?? '';
-      await this.process.mount({ options, mountpoint: point, dev, writable: true, level: 1 }, fds);
+      await this.process.mount({ options, mountpoint: point, dev: mountAt(point)!.dev, writable: true, level: 1 }, fds);
     } finally {
       fs.closeSync(device);
       closeDirectories(directories);
