@@ -1,0 +1,34 @@
+/**
+ * enable_uring of the fuse module, on for the run and then as it was: at the end of the process however it ends, but for SIGKILL, after which
+ * scripts/bench-janitor does it.
+ */
+import { execFileSync } from 'node:child_process';
+import fs from 'node:fs';
+
+export const PARAMETER = '/sys/module/fuse/parameters/enable_uring';
+
+/** What it is now, or undefined on a kernel without it. */
+export function uringParameter(): 'Y' | 'N' | undefined {
+  try {
+    return fs.readFileSync(PARAMETER, 'latin1').startsWith('Y') ? 'Y' : 'N';
+  } catch {
+    return undefined; // no such kernel, or the module is not loaded
+  }
+}
+
+/** Switches it on; the answer is why the uring column cannot be measured, or undefined if it can. */
+export function enableUring(plyfs: string): string | undefined {
+  const help = execFileSync(plyfs, ['--help'], { encoding: 'utf8', timeout: 30_000 });
+  if (!/transport=/.test(help)) return 'this plyfs has no option transport=uring';
+  const before = uringParameter();
+  if (before === undefined) return `${PARAMETER} does not exist: the kernel's FUSE has no io_uring`;
+  try {
+    fs.writeFileSync(PARAMETER, 'Y');
+  } catch (error) {
+    return `${PARAMETER} cannot be switched on: ${(error as Error).message}`;
+  }
+  process.on('exit', () => {
+    fs.writeFileSync(PARAMETER, before);
+  });
+  return undefined;
+}
