@@ -72,7 +72,7 @@ export interface Row<Shared = unknown, Prepared = unknown> {
 
 /** Infers the types that the parts of a row hand to each other. */
 export function row<Shared, Prepared>(definition: Row<Shared, Prepared>): Row {
-  return definition as Row;
+  return definition;
 }
 
 export const LIMIT_MS = 300_000;

@@ -38,7 +38,9 @@ export class Plyd {
       () => (ended = new Error('plyd ended')),
       (error: unknown) => (ended = error as Error),
     );
-    for (const end = Date.now() + START_LIMIT_MS; Date.now() < end; await sleep(20)) {
+    const end = Date.now() + START_LIMIT_MS;
+    while (Date.now() < end) {
+      await sleep(20);
       if (ended !== undefined) throw ended;
       if (!fs.existsSync(this.socket)) continue;
       await this.request('GET', '/v1/info');

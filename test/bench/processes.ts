@@ -73,11 +73,11 @@ export function start(command: string, args: readonly string[], options: Command
   const output = new Promise<string>((resolve, reject) => {
     const end = (status: number | null, signal: NodeJS.Signals | null): void => {
       clearTimeout(timer);
-      if (!running.delete(child)) return;
-      if (status === 0) return resolve(stdout);
-      if (stopping !== undefined) return reject(new Stopped(stopping));
+      running.delete(child);
       const how = late ? `no end within ${limitMs / 1000} s` : signal === null ? `status ${status}` : signal;
-      reject(new Error(`${[command, ...args].join(' ').slice(0, 400)}: ${how}\n${stderr.trim() || stdout.slice(-2000).trim()}`));
+      if (status === 0) resolve(stdout);
+      else if (stopping !== undefined) reject(new Stopped(stopping));
+      else reject(new Error(`${[command, ...args].join(' ').slice(0, 400)}: ${how}\n${stderr.trim() || stdout.slice(-2000).trim()}`));
     };
     child.on('error', (error) => {
       clearTimeout(timer);

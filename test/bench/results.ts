@@ -109,13 +109,13 @@ export function isLimit({ atMost, atLeast }: Check): boolean {
   return atMost !== undefined || atLeast !== undefined;
 }
 
-/** Three digits that mean something. */
+/** About three digits that mean something. */
 export function digits(value: number): string {
   const size = Math.abs(value);
-  if (size >= 1000) return value.toFixed(0);
   if (size >= 100) return value.toFixed(0);
   if (size >= 10) return value.toFixed(1);
-  return value.toFixed(size >= 1 ? 2 : 3);
+  if (size >= 1) return value.toFixed(2);
+  return size >= 0.1 || size === 0 ? value.toFixed(3) : value.toPrecision(2);
 }
 
 /** "≤ 2.9", with the unit where it is no ratio. */

@@ -89,10 +89,14 @@ export async function unmount(point: string): Promise<void> {
   throw new Error(`${point} (${left.type}) could not be unmounted`);
 }
 
-/** The servers of what was unmounted end by themselves; which do not, are killed, and named in the error. */
+const SERVER_LIMIT_MS = 60_000;
+
+/** The servers of what was unmounted end by themselves (they may have to wait for the disk); which do not, are killed, and named in the error. */
 export async function serversGone(except: readonly number[] = []): Promise<void> {
   const left = (): number[] => servers().filter((pid) => !except.includes(pid));
-  for (const end = Date.now() + 15_000; left().length > 0; await sleep(50)) {
+  const end = Date.now() + SERVER_LIMIT_MS;
+  while (left().length > 0) {
+    await sleep(50);
     if (Date.now() < end) continue;
     const names = left().map((pid) => `${pid} ${commandLine(pid)}`);
     for (const pid of left()) process.kill(pid, 'SIGKILL');
