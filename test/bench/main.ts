@@ -1,9 +1,9 @@
 /** `make bench`: see docs/performance.md, and options.ts for the command line. */
-import { type ChildProcess, execFileSync, spawn } from 'node:child_process';
+import { type ChildProcess, execFileSync, spawn, spawnSync } from 'node:child_process';
 import fs from 'node:fs';
 import os from 'node:os';
 import path from 'node:path';
-import { mountAt } from '../support/mounts.js';
+import { mounts } from '../support/mounts.js';
 import { type Bench, cached, remove } from './bench.js';
 import { Client } from './client.js';
 import type { Row, System } from './contract.js';
@@ -60,6 +60,19 @@ function startJanitor(directory: string): ChildProcess {
   const janitor = spawn(path.join(repository, 'scripts/bench-janitor'), args, { detached: true, stdio: ['pipe', 'ignore', 'ignore'] });
   janitor.on('error', (error) => console.error(`bench: no janitor: ${error.message}`));
   return janitor;
+}
+
+/**
+ * make starts us in a mount namespace of our own. It began as a copy, with the mounts of everybody who works on this machine; we would keep them in use
+ * for hours. FUSE and overlay mounts of others go; in their namespaces they stay.
+ */
+function leaveOthersMounts(): void {
+  const namespace = (pid: number | 'self'): string => fs.readlinkSync(`/proc/${pid}/ns/mnt`);
+  if (namespace('self') === namespace(process.ppid)) return;
+  for (const { point, type } of mounts().reverse()) {
+    if (type === 'overlay' || (type.startsWith('fuse') && type !== 'fusectl'))
+      spawnSync('umount', ['-l', '--no-canonicalize', point], { timeout: 10_000 });
+  }
 }
 
 function said(file: string, ...args: string[]): string {
@@ -169,12 +182,18 @@ function print(text: string): number {
   return 0;
 }
 
+/** FUSE_SUPER_MAGIC, OVERLAYFS_SUPER_MAGIC */
+const CANNOT_HOLD_UPPERS = [0x65735546, 0x794c7630];
+
 async function run(options: Options): Promise<Report> {
   const chosen = chosenRows(options.rows);
   if (process.geteuid?.() !== 0) throw new UsageError('mounting needs root');
   if (!fs.existsSync(options.plyfs)) throw new UsageError(`${options.plyfs} does not exist: make build`);
   fs.mkdirSync(options.directory, { recursive: true });
-  if (mountAt(options.directory)?.type.startsWith('fuse') === true) throw new UsageError(`${options.directory} is on FUSE`);
+  if (CANNOT_HOLD_UPPERS.includes(fs.statfsSync(options.directory).type)) {
+    throw new UsageError(`${options.directory} is on an overlay or FUSE mount, which cannot hold the kernel's uppers: choose another DIR=`);
+  }
+  leaveOthersMounts();
   lock(options.directory);
   startJanitor(path.join(options.directory, `run-${process.pid}`));
   for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) process.on(signal, onSignal);
