@@ -16,7 +16,7 @@ import { closing, rowText, tableHead } from './report-table.js';
 import type { Report, RowResult } from './results.js';
 import { rows } from './rows/index.js';
 import { runRow } from './run.js';
-import { enableUring, uringParameter } from './uring.js';
+import { enableUring } from './uring.js';
 
 let interrupted = false;
 
@@ -56,8 +56,9 @@ function lock(directory: string): void {
 
 /** It outlives us, and ends when we do: see scripts/bench-janitor. Its environment has no mark. */
 function startJanitor(directory: string): ChildProcess {
-  const args = [directory, MARK, uringParameter() ?? ''];
+  const args = [directory, MARK];
   const janitor = spawn(path.join(repository, 'scripts/bench-janitor'), args, { detached: true, stdio: ['pipe', 'ignore', 'ignore'] });
+  janitor.stdin?.on('error', () => undefined); // said below
   janitor.on('error', (error) => console.error(`bench: no janitor: ${error.message}`));
   return janitor;
 }
@@ -125,9 +126,11 @@ function save(report: Report, out: string): void {
   writeHtml(report, path.join(out, 'report.html'));
 }
 
-async function measure(options: Options, chosen: readonly Row[]): Promise<Report> {
+async function measure(options: Options, chosen: readonly Row[], janitor: ChildProcess): Promise<Report> {
   const unavailable: Partial<Record<System, string>> = {};
-  const noUring = options.systems.includes('uring') ? enableUring(options.plyfs) : 'not asked for';
+  const noUring = options.systems.includes('uring')
+    ? enableUring(options.plyfs, (before) => janitor.stdin?.write(`${before}\n`))
+    : 'not asked for';
   if (noUring !== undefined) unavailable.uring = noUring;
   const bench = await makeBench(options);
   const noise = new NoiseMeter(bench.client);
@@ -195,9 +198,9 @@ async function run(options: Options): Promise<Report> {
   }
   leaveOthersMounts();
   lock(options.directory);
-  startJanitor(path.join(options.directory, `run-${process.pid}`));
+  const janitor = startJanitor(path.join(options.directory, `run-${process.pid}`));
   for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) process.on(signal, onSignal);
-  return measure(options, chosen);
+  return measure(options, chosen, janitor);
 }
 
 main().then(

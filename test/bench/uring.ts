@@ -2,7 +2,7 @@
  * enable_uring of the fuse module, on for the run and then as it was: at the end of the process however it ends, but for SIGKILL, after which
  * scripts/bench-janitor does it.
  */
-import { execFileSync } from 'node:child_process';
+import { spawnSync } from 'node:child_process';
 import fs from 'node:fs';
 
 export const PARAMETER = '/sys/module/fuse/parameters/enable_uring';
@@ -16,19 +16,29 @@ export function uringParameter(): 'Y' | 'N' | undefined {
   }
 }
 
-/** Switches it on; the answer is why the uring column cannot be measured, or undefined if it can. */
-export function enableUring(plyfs: string): string | undefined {
-  const help = execFileSync(plyfs, ['--help'], { encoding: 'utf8', timeout: 30_000 });
-  if (!/transport=/.test(help)) return 'this plyfs has no option transport=uring';
+/** Asked for a transport that there is none of, a plyfs that knows the option says so; another one ignores it, and stumbles over the lower. */
+function knowsTransports(plyfs: string): boolean {
+  const { stderr } = spawnSync(plyfs, ['-o', 'lowerdir=/nonexistent,transport=none-such', '/nonexistent'], {
+    encoding: 'utf8',
+    timeout: 30_000,
+  });
+  return /transport.*none-such/.test(stderr);
+}
+
+/**
+ * Switches it on, if it is off; `changed` hears what it was before. The answer is why the uring column cannot be measured, or undefined if it can.
+ */
+export function enableUring(plyfs: string, changed: (before: string) => void): string | undefined {
+  if (!knowsTransports(plyfs)) return 'this plyfs has no option transport=uring';
   const before = uringParameter();
   if (before === undefined) return `${PARAMETER} does not exist: the kernel's FUSE has no io_uring`;
+  if (before === 'Y') return undefined;
+  changed(before);
+  process.on('exit', () => fs.writeFileSync(PARAMETER, before));
   try {
     fs.writeFileSync(PARAMETER, 'Y');
   } catch (error) {
     return `${PARAMETER} cannot be switched on: ${(error as Error).message}`;
   }
-  process.on('exit', () => {
-    fs.writeFileSync(PARAMETER, before);
-  });
   return undefined;
 }
