@@ -16,7 +16,7 @@ import { closing, rowText, tableHead } from './report-table.js';
 import type { Report, RowResult } from './results.js';
 import { rows } from './rows/index.js';
 import { runRow } from './run.js';
-import { enableUring } from './uring.js';
+import { switchUringOn, whyNoUring } from './uring.js';
 
 let interrupted = false;
 
@@ -128,11 +128,10 @@ function save(report: Report, out: string): void {
 
 async function measure(options: Options, chosen: readonly Row[], janitor: ChildProcess): Promise<Report> {
   const unavailable: Partial<Record<System, string>> = {};
-  const noUring = options.systems.includes('uring')
-    ? enableUring(options.plyfs, (before) => janitor.stdin?.write(`${before}\n`))
-    : 'not asked for';
+  const noUring = options.systems.includes('uring') ? whyNoUring(options.plyfs) : 'not asked for';
   if (noUring !== undefined) unavailable.uring = noUring;
   const bench = await makeBench(options);
+  const tell = (before: string): boolean | undefined => janitor.stdin?.write(`${before}\n`);
   const noise = new NoiseMeter(bench.client);
   const began = Date.now();
   const results: RowResult[] = [];
@@ -151,7 +150,13 @@ async function measure(options: Options, chosen: readonly Row[], janitor: ChildP
     console.log(tableHead());
     for (const row of chosen) {
       if (interrupted) break;
-      const result = await runRow(bench, row, noise, { ...options, unavailable }, () => interrupted);
+      const result = await runRow(
+        bench,
+        row,
+        noise,
+        { ...options, unavailable, switchUringOn: () => switchUringOn(tell) },
+        () => interrupted,
+      );
       quietLine();
       console.log(rowText(result));
       results.push(result);

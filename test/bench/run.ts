@@ -13,6 +13,8 @@ export interface RunSettings {
   systems: readonly System[];
   /** a reason for each system that cannot be measured at all */
   unavailable: Partial<Record<System, string>>;
+  /** before each measurement that needs it */
+  switchUringOn: () => void;
 }
 
 /** Settles as the work does, but not later than its limit; then the commands that it waits for are killed. */
@@ -116,6 +118,7 @@ class RowRun {
 
   private async measure(place: Place, shared: unknown): Promise<void> {
     const limitMs = this.row.limitMs ?? LIMIT_MS;
+    if (place.system === 'uring') this.settings.switchUringOn();
     const prepared = await limited(this.row.prepare(place, shared), limitMs, 'prepare');
     try {
       await settle();

@@ -25,20 +25,26 @@ function knowsTransports(plyfs: string): boolean {
   return /transport.*none-such/.test(stderr);
 }
 
-/**
- * Switches it on, if it is off; `changed` hears what it was before. The answer is why the uring column cannot be measured, or undefined if it can.
- */
-export function enableUring(plyfs: string, changed: (before: string) => void): string | undefined {
-  if (!knowsTransports(plyfs)) return 'this plyfs has no option transport=uring';
+let switchedOn = false;
+
+/** For the run, or again: others on the machine may switch it off meanwhile. `changed` hears what it was. Throws if it may not. */
+export function switchUringOn(changed: (before: string) => void): void {
   const before = uringParameter();
-  if (before === undefined) return `${PARAMETER} does not exist: the kernel's FUSE has no io_uring`;
-  if (before === 'Y') return undefined;
+  if (before !== 'N') return;
   changed(before);
-  process.on('exit', () => fs.writeFileSync(PARAMETER, before));
+  if (!switchedOn) process.on('exit', () => fs.writeFileSync(PARAMETER, before));
+  switchedOn = true;
+  fs.writeFileSync(PARAMETER, 'Y');
+}
+
+/** Why the uring column cannot be measured, or undefined if it can. */
+export function whyNoUring(plyfs: string): string | undefined {
+  if (!knowsTransports(plyfs)) return 'this plyfs has no option transport=uring';
+  if (uringParameter() === undefined) return `${PARAMETER} does not exist: the kernel's FUSE has no io_uring`;
   try {
-    fs.writeFileSync(PARAMETER, 'Y');
+    fs.accessSync(PARAMETER, fs.constants.W_OK);
   } catch (error) {
-    return `${PARAMETER} cannot be switched on: ${(error as Error).message}`;
+    return `it cannot be switched on: ${(error as Error).message}`;
   }
   return undefined;
 }
