@@ -245,6 +245,11 @@ export async function bigFile(bench: Bench, mib: number): Promise<{ lower: strin
   };
 }
 
+/** Into the page cache with it. */
+export async function warmFile(file: string): Promise<void> {
+  await command('sh', ['-c', 'cat "$1" >/dev/null', 'sh', file], { limitMs: 120_000 });
+}
+
 /** Each MiB differs from the others in its first bytes only: bytes are not what is measured. */
 export function writeBigFile(file: string, mib: number): void {
   const block = new Dice(1).bytes(1 << 20);

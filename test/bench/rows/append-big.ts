@@ -3,7 +3,7 @@ import path from 'node:path';
 import { type Bench, type Place, needRoom, settle } from '../bench.js';
 import { row, seconds, verify } from '../contract.js';
 import { command } from '../processes.js';
-import { writeBigFile } from '../trees.js';
+import { warmFile, writeBigFile } from '../trees.js';
 
 interface Disk {
   name: 'ext4' | 'xfs';
@@ -49,7 +49,7 @@ export const appendBig = row({
     const points: string[] = [];
     for (const { mountpoint } of disks) {
       const lower = path.join(mountpoint, 'lower');
-      await command('cat', [path.join(lower, 'data')], { limitMs: 120_000 });
+      await warmFile(path.join(lower, 'data'));
       points.push((await place.mount({ lowers: [lower], bare: { tree: lower, copy: true }, on: mountpoint })).point);
     }
     return points;

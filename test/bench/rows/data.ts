@@ -3,7 +3,7 @@ import path from 'node:path';
 import type { Place } from '../bench.js';
 import { type Figure, type Required, rates, row, verify } from '../contract.js';
 import { command } from '../processes.js';
-import { bigFile } from '../trees.js';
+import { bigFile, warmFile } from '../trees.js';
 
 const READS: Required = { devOv: 0.95, uringOv: 0.95, foDev: 1.0, foUring: 1.0 };
 const WRITES: Required = { devOv: 0.95, uringOv: 0.95, foDev: 5, foUring: 5 };
@@ -59,7 +59,7 @@ export const data = row({
   ],
   setup: (bench) => bigFile(bench, bench.amount(1024, 64)),
   async prepare(place, { lower, name }) {
-    await command('cat', [path.join(lower, name)], { limitMs: 120_000 });
+    await warmFile(path.join(lower, name));
     return place.mount({ lowers: [lower], bare: { tree: lower, copy: true } });
   },
   async measure(place, { point }, { name, bytes, sum }) {

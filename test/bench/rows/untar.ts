@@ -3,7 +3,7 @@ import path from 'node:path';
 import { settle } from '../bench.js';
 import { row, seconds } from '../contract.js';
 import { command } from '../processes.js';
-import { bigTree, firstTops } from '../trees.js';
+import { bigTree, firstTops, warmFile } from '../trees.js';
 import { verifyWalk } from './tree-mount.js';
 
 /** Much that is new, and its end: what installing and building do. */
@@ -29,7 +29,7 @@ export const untar = row({
     return { tree, counts, tar: path.join(directory, 'files.tar') };
   },
   async prepare(place, { tree, tar }) {
-    await command('cat', [tar], { limitMs: 120_000 });
+    await warmFile(tar);
     const { point } = await place.mount({ lowers: tree.lowers });
     fs.mkdirSync(path.join(point, 'new'));
     return path.join(point, 'new');
