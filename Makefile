@@ -12,7 +12,7 @@ BINS := plyd ply
 NODE_PREFIX := $(shell dirname "$$(dirname "$$(readlink -f "$$(command -v node)")")")
 NODEDIR := $(if $(wildcard $(NODE_PREFIX)/include/node/node_api.h),--nodedir=$(NODE_PREFIX))
 
-.PHONY: help build native typescript check test test-long demo fuzz clean
+.PHONY: help build native typescript check test test-long demo fuzz bench clean
 
 help: ## explain the targets (the default)
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -65,6 +65,13 @@ demo: ## through plyd and ply: three layers, an image, apt-get install in one of
 
 fuzz: build ## the random differential tester: make fuzz SEEDS=1000
 	node dist/test/fuzz/main.js --seeds $(or $(SEEDS),200)
+
+BENCH_OPTIONS = RUNS:runs ROW:row SCALE:scale SYSTEMS:systems PLYFS:plyfs PLYD:plyd DIR:dir OUT:out FROM:from
+option = $(if $($(firstword $(subst :, ,$1))),--$(lastword $(subst :, ,$1)) '$($(firstword $(subst :, ,$1)))')
+
+bench: build ## compare with kernel overlayfs and fuse-overlayfs: make bench ROW=cold-walk RUNS=1 (docs/performance.md)
+	@# In a mount namespace of its own: else one that somebody else makes meanwhile would keep copies of its mounts in use.
+	@exec $(if $(filter 0,$(shell id -u)),unshare --mount --propagation private) node dist/test/bench/main.js $(foreach one,$(BENCH_OPTIONS),$(call option,$(one))) $(if $(DOCS),--docs)
 
 clean: ## remove dist and the built addon (node_modules stays)
 	rm -rf dist native-bindings/build native-bindings/build-faults .tap
