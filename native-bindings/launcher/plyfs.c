@@ -1,7 +1,7 @@
 /**
  * plyfs, started fast. A mount through podman or mount(8) waits for this program, and starting Node takes some 50 ms. So this does what plyfs does when all
- * is well: it parses the command line as far as -o and the mountpoint, has a plyd, or the engine of this user, say what the options ask for (`plan` in
- * daemon/engine/control.ts), opens, mounts, and hands the descriptors over.
+ * is well: it parses the command line as far as -o and the mountpoint, has a plyd, or the engine of this user (which it starts), say what the options ask
+ * for (`plan` in daemon/engine/control.ts), opens, mounts, and hands the descriptors over.
  *
  * It explains nothing. Whenever something is not as expected, at any step, it takes back what it did and becomes dist/cli/plyfs.js with the same command
  * line, which does the whole work, or says what is wrong.
@@ -30,6 +30,8 @@ enum {
   MESSAGE_BYTES = 192 * 1024,
   MESSAGE_DESCRIPTORS = 250,
   PLAN_MS = 2000,
+  /** for an engine that starts */
+  START_MS = 10000,
   /** as long as plyfs.js waits: the engine decides */
   MOUNT_MS = 30000,
   FUSE_SUPER_MAGIC = 0x65735546,
@@ -58,8 +60,13 @@ static char home[PATH_MAX];
 static char target[PATH_MAX];
 static volatile sig_atomic_t mounted;
 
-static void becomeScript(char **argv) {
+/** Returns when there is no Node. */
+static void execNode(char **words) {
   static const char *const nodes[] = {"node", "/usr/local/bin/node", "/usr/bin/node"};
+  for (size_t i = 0; i < sizeof nodes / sizeof *nodes; i++) execvp(nodes[i], words);
+}
+
+static void becomeScript(char **argv) {
   char script[PATH_MAX + 32];
   snprintf(script, sizeof script, "%s/cli/plyfs.js", home);
   int count = 0;
@@ -69,7 +76,7 @@ static void becomeScript(char **argv) {
     words[0] = (char *)"node";
     words[1] = script;
     for (int i = 1; i < count; i++) words[i + 1] = argv[i];
-    for (size_t i = 0; i < sizeof nodes / sizeof *nodes; i++) execvp(nodes[i], words);
+    execNode(words);
   }
   fprintf(stderr, "plyfs: cannot start Node, which plyfs needs (%s): is it in PATH?\n", strerror(errno));
   _exit(1);
@@ -218,6 +225,17 @@ static int meet(const char *path) {
   return -1;
 }
 
+/** Is there nothing, or what is left of one that was killed? */
+static bool isNobodyAt(const char *path) {
+  struct sockaddr_un address = {.sun_family = AF_UNIX};
+  if (strlen(path) >= sizeof address.sun_path) return false;
+  strcpy(address.sun_path, path);
+  int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+  bool nobody = fd >= 0 && connect(fd, (struct sockaddr *)&address, sizeof address) != 0 && (errno == ENOENT || errno == ECONNREFUSED);
+  if (fd >= 0) close(fd);
+  return nobody;
+}
+
 /** Root of the machine, not of a user namespace of somebody's (daemon/runtime.ts). */
 static bool isRoot(void) {
   if (geteuid() != 0) return false;
@@ -256,7 +274,7 @@ static bool engineSocket(const char *socketPath, char *out, size_t room) {
   build[at] = 0;
   for (; ms > 0 && at > 0; ms /= 36) build[--at] = "0123456789abcdefghijklmnopqrstuvwxyz"[ms % 36];
   int length = snprintf(out, room, "%s/engines", directory);
-  if (length <= 0 || (size_t)length >= room || lstat(out, &place) != 0) return false;
+  if (length <= 0 || (size_t)length >= room || (mkdir(out, 0700) != 0 && errno != EEXIST) || lstat(out, &place) != 0) return false;
   if (place.st_uid != geteuid() || (place.st_mode & 0170077) != 0040000) return false;
   length = snprintf(out, room, "%s/engines/%s-%s-1-0.sock", directory, number + 1, build + at);
   return length > 0 && (size_t)length < room;
@@ -267,7 +285,7 @@ static bool engineSocket(const char *socketPath, char *out, size_t room) {
 static int nibble(char digit) { return digit >= '0' && digit <= '9' ? digit - '0' : digit >= 'a' && digit <= 'f' ? digit - 'a' + 10 : -1; }
 
 /** Asks for it; its fields, separated by NULs, end up in `out`. Their length, or -1. */
-static ssize_t askPlan(int channel, const struct Command *command, char *out, size_t room) {
+static ssize_t askPlan(int channel, const struct Command *command, char *out, size_t room, int ms) {
   struct Text text = {.bytes = out, .room = room};
   addPlain(&text, "{\"type\":\"plan\",\"id\":1,\"options\":");
   addString(&text, command->options);
@@ -276,7 +294,7 @@ static ssize_t askPlan(int channel, const struct Command *command, char *out, si
     addString(&text, command->source);
   }
   addPlain(&text, "}");
-  if (text.full || !sendAll(channel, text.bytes, text.length, NULL, 0) || !receive(channel, out, room, PLAN_MS)) return -1;
+  if (text.full || !sendAll(channel, text.bytes, text.length, NULL, 0) || !receive(channel, out, room, ms)) return -1;
   char *hex = strstr(out, "\"plan\":\"");
   if (!hex) return -1;
   size_t length = 0;
@@ -394,16 +412,71 @@ static bool mountAndHandOver(int channel, const struct Command *command, struct 
   return receive(channel, buffer, room, MOUNT_MS) && strstr(buffer, "\"id\":2") && strstr(buffer, "\"ok\":true");
 }
 
-static bool tryAt(const char *path, const struct Command *command) {
+/** Mounts with whoever is at the other end of `channel`, which it closes. */
+static bool tryWith(int channel, const struct Command *command, int planMs) {
   static char fields[MESSAGE_BYTES], buffer[MESSAGE_BYTES];
-  int channel = meet(path);
-  if (channel < 0) return false;
   struct Plan plan = {.count = 0};
-  ssize_t length = askPlan(channel, command, fields, sizeof fields);
+  ssize_t length = askPlan(channel, command, fields, sizeof fields, planMs);
   bool served = length > 0 && openPlan(&plan, fields, (size_t)length) && fits(&plan) && mountAndHandOver(channel, command, &plan, buffer, sizeof buffer);
   if (!served && mounted) umount2(target, MNT_DETACH);
   for (int i = 0; i < plan.count; i++) close(plan.fds[i]);
   close(channel);
+  return served;
+}
+
+static bool tryAt(const char *path, const struct Command *command) {
+  int channel = meet(path);
+  return channel >= 0 && tryWith(channel, command, PLAN_MS);
+}
+
+/** As Exclusive (daemon/mounts/exclusive.ts) has it, which is SQLite's exclusive lock: a write lock on all of its lock bytes. The descriptor, or -1. */
+static int takeLock(const char *path) {
+  char file[PATH_MAX + 80];
+  snprintf(file, sizeof file, "%s.lock", path);
+  int fd = open(file, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
+  struct flock lock = {.l_type = F_WRLCK, .l_whence = SEEK_SET, .l_start = 0x40000000, .l_len = 512};
+  if (fd < 0 || fcntl(fd, F_SETLK, &lock) == 0) return fd;
+  close(fd);
+  return -1;
+}
+
+/** Starts the engine that is to be found at `path` (EngineProcess in daemon/mounts/engine-process.ts); its control channel, or -1. */
+static int startEngine(const char *path) {
+  int pair[2];
+  if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair) != 0) return -1;
+  char script[PATH_MAX + 32], rendezvous[PATH_MAX + 80], label[32];
+  snprintf(script, sizeof script, "%s/daemon/engine/main.js", home);
+  snprintf(rendezvous, sizeof rendezvous, "--rendezvous=%s", path);
+  snprintf(label, sizeof label, "user %u", geteuid());
+  char *words[] = {(char *)"node", script, (char *)"--control=3", rendezvous, (char *)"--", label, NULL};
+  pid_t child = fork();
+  if (child == 0) {
+    int null = open("/dev/null", O_RDWR);
+    setsid();
+    if (null < 0 || chdir("/") != 0 || dup2(null, 0) < 0 || dup2(null, 1) < 0 || dup2(null, 2) < 0) _exit(127);
+    int control = pair[1] == 3 ? dup(pair[1]) : pair[1]; // so that dup2 takes its close-on-exec away
+    if (control < 0 || dup2(control, 3) < 0) _exit(127);
+    if (close_range(4, ~0U, 0) != 0) _exit(127);
+    execNode(words);
+    _exit(127);
+  }
+  close(pair[1]);
+  if (child > 0) return pair[0];
+  close(pair[0]);
+  return -1;
+}
+
+/** One plyfs at a time starts an engine; the others leave it to the script, which waits. */
+static bool tryToStart(const char *path, const struct Command *command) {
+  int lock = takeLock(path);
+  if (lock < 0) return false;
+  bool served = tryAt(path, command); // somebody may have been faster
+  if (!served && !mounted) {
+    unlink(path); // of one that was killed
+    int channel = startEngine(path);
+    served = channel >= 0 && tryWith(channel, command, START_MS);
+  }
+  close(lock);
   return served;
 }
 
@@ -418,7 +491,10 @@ int main(int argc, char **argv) {
   if (parse(argv, &command) && usualSocket(socketPath, sizeof socketPath)) {
     snprintf(path, sizeof path, "%s.plyfs", socketPath);
     if (tryAt(path, &command)) return 0;
-    if (!mounted && engineSocket(socketPath, path, sizeof path) && tryAt(path, &command)) return 0;
+    if (!mounted && engineSocket(socketPath, path, sizeof path)) {
+      if (tryAt(path, &command)) return 0;
+      if (!mounted && isNobodyAt(path) && tryToStart(path, &command)) return 0;
+    }
   }
   for (int i = 0; i < 3; i++) signal((const int[]){SIGINT, SIGTERM, SIGHUP}[i], SIG_DFL);
   becomeScript(argv);

@@ -100,6 +100,29 @@ testInPlace('mounts without Node, in all forms of the command line', async (t, p
   await must('umount', [place.at('m')]);
 });
 
+testInPlace('the first one starts the engine, and nothing else of Node', async (t, place) => {
+  const note = `echo "$1" >>${place.at('started')}\nexec ${process.execPath} "$@"\n`;
+  fs.writeFileSync(place.at('bin/node'), `#!/bin/sh\n${note}`);
+  const names = ['m1', 'm2', 'm3', 'm4'];
+  for (const name of names) fs.mkdirSync(place.at(name));
+  t.match(await place.plyfs('-o', 'lowerdir=a:b', 'm'), { status: 0, stdout: '', stderr: '' });
+  t.match(fs.readFileSync(place.at('started'), 'utf8'), /^[^\n]*\/daemon\/engine\/main\.js\n$/);
+  const [engine] = place.engines();
+  for (const fd of [0, 1, 2]) t.equal(fs.readlinkSync(`/proc/${engine}/fd/${fd}`), '/dev/null');
+  t.equal(fs.readlinkSync(`/proc/${engine}/cwd`), '/');
+  t.equal(fs.readFileSync(`/proc/${engine}/stat`, 'latin1').split(') ')[1].split(' ')[3], `${engine}`, 'in a session of its own');
+  await must('umount', [place.at('m')]);
+  await until('its end', () => place.engines().length === 0);
+
+  const several = await Promise.all(names.map((name) => place.plyfs('-o', 'lowerdir=a:b', name)));
+  t.same(
+    several.map(({ status }) => status),
+    names.map(() => 0),
+    'several at once',
+  );
+  t.equal(place.engines().length, 1);
+});
+
 testInPlace('names of any bytes', async (t, place) => {
   await place.engine();
   const odd = Buffer.from([0x78, 0xff, 0x0a, 0x3a, 0x22, 0x2c, 0x5c, 0xc3, 0xa9]);
