@@ -117,14 +117,33 @@ export function sharedDirectory(m: Mount, directory: number, dentry: number): nu
 
 /** The mount's own record for an image's node that the kernel knows; 0 if it does not. The caller holds the rename lock and no other. */
 export function ownNode(m: Mount, shared: number): number {
-  const { i32, table } = m;
+  const { i32, image } = m;
   const word = Atomics.load(i32, sharedWord(m, shared));
-  if (word < GONE) return Atomics.load(i32, -word + Inode.LOOKUPS) > 0 ? -word : 0;
   if (word === GONE || (word === 0 && !m.isDirectory(shared))) return 0;
+  // up to the first that the mount has, then down again
+  const way: number[] = [];
+  let at = shared;
+  let own = ownAlready(m, at);
+  while (own === 0) {
+    way.push(at);
+    at = i32[i32[at + Inode.DENTRY] + Dentry.PARENT];
+    own = at === image?.root ? m.root : ownAlready(m, at);
+  }
+  for (let next = way.pop(); next !== undefined && own > 0; next = way.pop()) own = ownChild(m, own, next);
+  return Math.max(own, 0);
+}
+
+/** 0: none yet; -1: none any more. */
+function ownAlready(m: Mount, shared: number): number {
+  const word = Atomics.load(m.i32, sharedWord(m, shared));
+  if (word >= GONE) return Math.min(word, 0);
+  return Atomics.load(m.i32, -word + Inode.LOOKUPS) > 0 ? -word : GONE;
+}
+
+/** Makes the mount's record for `shared`, which is in the directory that the mount's own `directory` stands for; 0: it is not there. */
+function ownChild(m: Mount, directory: number, shared: number): number {
+  const { i32, table } = m;
   const name = i32[shared + Inode.DENTRY];
-  const above = i32[name + Dentry.PARENT];
-  const directory = above === m.image?.root ? m.root : ownNode(m, above);
-  if (directory === 0) return 0;
   const loaded = ensureLoaded(m, directory);
   if (loaded < 0) throw new SystemError(-loaded);
   let node: number;
