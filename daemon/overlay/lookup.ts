@@ -4,7 +4,7 @@ import { disk, Mode } from '../layers/disk';
 import { FOREVER, type Lookup, type Readlink, type Reply } from '../protocol/operations';
 import { ensureLoaded } from './directory';
 import type { Mount } from './mount';
-import { attributes, attrSeconds, directoryOf, forget, nodeOf } from './node';
+import { attributes, attrSeconds, directoryOf, forget, nodeOf, recorded } from './node';
 import { Dentry, Inode } from './table/layout';
 
 export function lookup(m: Mount, op: Lookup, reply: Reply): number {
@@ -46,6 +46,17 @@ export function answerEntry(m: Mount, node: number, reply: Reply): number {
   }
   reply.entry(m.nodeid(node), m.i32[node + Inode.GENERATION], FOREVER, attrSeconds(m, node), stat);
   return 0;
+}
+
+/**
+ * Answers with a node that was just made or linked, a lookup counted. That cannot fail any more: the name is there. `fresh`: the record has
+ * just been read.
+ */
+export function answerNew(m: Mount, node: number, fresh: boolean, reply: Reply): void {
+  const { stat } = m.scratch;
+  const known = fresh || attributes(m, node, stat) < 0;
+  if (known) recorded(m, node, stat);
+  reply.entry(m.nodeid(node), m.i32[node + Inode.GENERATION], FOREVER, known && !fresh ? 0 : attrSeconds(m, node), stat);
 }
 
 export function readlink(m: Mount, op: Readlink, reply: Reply): number {

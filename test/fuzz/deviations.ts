@@ -226,6 +226,7 @@ export const deviations: readonly Deviation[] = [
       (onlyThere(context.plain.entries, context.other.entries).some((entry) => /:[pcbs]$/.test(entry)) ||
         /^[pcbs]$/.test(context.other.type ?? '') ||
         context.other.error === 'EEXIST' ||
+        context.other.error === 'ESTALE' ||
         only(context, 'nlink')) &&
       context.one.lines.slice(0, context.at).some((text) => /^(chmod|chown|utimens|setxattr|removexattr) fd=/.test(text)),
   },

@@ -23,6 +23,8 @@ export interface SetupOptions {
   mountOptions?: readonly string[];
   /** plyfs: file that its engine's log is appended to */
   log?: string;
+  /** plyfs: its environment, where it is not ours */
+  env?: NodeJS.ProcessEnv;
 }
 
 export interface Mounted {
@@ -201,7 +203,8 @@ class Plyfs extends Directories {
     if (!fs.existsSync(plyfsBinary)) throw new Error(`${plyfsBinary} does not exist: make build`);
     const options = this.withExtra(this.layerOptions(this.lowers), ...this.variant);
     const log = this.options.log === undefined ? [] : ['--log', this.options.log];
-    await must(plyfsBinary, [...log, '-o', options, this.mountpoint], { timeoutMs: 20_000 });
+    const { env = process.env } = this.options;
+    await must(plyfsBinary, [...log, '-o', options, this.mountpoint], { timeoutMs: 20_000, env });
   }
 }
 
