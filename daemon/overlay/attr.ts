@@ -58,7 +58,7 @@ function change(m: Mount, op: Setattr, node: number, fd: number, name: number, c
   } else if (valid === 0 || (valid & Fattr.KILL_SUIDGID) !== 0) {
     // an unprivileged write or change of owner takes the bits (fuse-kernel-facts.md section 2)
     const aboutCapability = valid === 0 && op.uid === 0 && (m.nodeFlags(node) & InodeFlags.LOST_CAPABILITY) !== 0;
-    const result = aboutCapability ? 0 : stripSetid(m, fd, name, op, valid === 0);
+    const result = aboutCapability ? 0 : stripSetid(m, fd, name, op);
     if (result < 0) return result;
   }
   m.clearFlags(node, InodeFlags.LOST_CAPABILITY);
@@ -173,10 +173,9 @@ function times(m: Mount, op: Setattr): number {
 
 /**
  * What a change of owner, or a write by one without CAP_FSETID, does to a file: setuid goes; setgid goes if it is group-executable, or the
- * caller is not root and not in the group (setattr_should_drop_suidgid). `decided`: the kernel has found that something is to go, so a lone
- * setgid is it. The mode it had if it has changed, 0 if not, or a negative errno.
+ * caller is not root and not in the group (setattr_should_drop_suidgid). The mode it had if it has changed, 0 if not, or a negative errno.
  */
-export function stripSetid(m: Mount, fd: number, name: number, by: Caller, decided = false): number {
+export function stripSetid(m: Mount, fd: number, name: number, by: Caller): number {
   const { u32, scratch } = m;
   const result = disk.stat(fd, name, scratch.stat2);
   if (result < 0) return result;
@@ -184,8 +183,7 @@ export function stripSetid(m: Mount, fd: number, name: number, by: Caller, decid
   if ((mode & Mode.TYPE) !== Mode.REGULAR) return 0;
   let kept = mode & Mode.PERMISSIONS & ~Mode.SETUID;
   if ((kept & Mode.SETGID) !== 0 && (kept & Mode.GROUP_EXECUTE) === 0 && by.uid !== 0) {
-    const group = u32[(scratch.stat2 + StatRecord.gid) >> 2];
-    if ((decided && (mode & Mode.SETUID) === 0) || !isInGroup(by, group)) kept &= ~Mode.SETGID;
+    if (!isInGroup(by, u32[(scratch.stat2 + StatRecord.gid) >> 2])) kept &= ~Mode.SETGID;
   } else if ((kept & Mode.GROUP_EXECUTE) !== 0) kept &= ~Mode.SETGID;
   if (kept === (mode & Mode.PERMISSIONS)) return 0;
   const changed = disk.fchmodat(fd, name, kept);

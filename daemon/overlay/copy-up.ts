@@ -190,7 +190,9 @@ export function copyUpMetadata(m: Mount, node: number): number {
   if (m.isDirectory(node)) return copyUpDirectory(m, node);
   if (m.hasUpper(node)) return 0;
   if (m.isRegular(node) && !m.has(MountFlags.METACOPY)) return copyUpData(m, node, ALL);
-  return underLocks(m, node, (parent) => (m.hasUpper(node) ? 0 : fromLower(m, node, parent, metadataOnly)));
+  const result = underLocks(m, node, (parent) => (m.hasUpper(node) ? 0 : fromLower(m, node, parent, metadataOnly)));
+  // the path of the data may be longer than the upper has room for: then the data are copied after all
+  return result === -Errno.ENOSPC && m.isRegular(node) ? copyUpData(m, node, ALL) : result;
 }
 
 /**
@@ -519,8 +521,14 @@ function fill(m: Mount, node: number, limit: number, cut?: Cut): number {
     const place = m.place(node);
     if (place < 0) return place;
     [fd, name] = [m.placeFd, m.stablePlaceName()];
+    if (result < 0) {
+      // what was written before the disk was full is worth nothing
+      disk.truncateat(fd, name, 0, 0);
+      putBack(m, node, fd, name, size);
+      giveCapability(m, fd, name);
+      return result;
+    }
     const given = giveCapability(m, fd, name);
-    if (result < 0) return result;
     if (given < 0) return given;
   }
   result = cut === undefined ? putTimes(m, node, fd, name) : cut(fd, name);
@@ -530,7 +538,7 @@ function fill(m: Mount, node: number, limit: number, cut?: Cut): number {
   return result;
 }
 
-/** What `cut` did to a metacopy is undone: its size, and what else the record remembers. */
+/** What was done to a metacopy is undone: its size, and what else the record remembers. */
 function putBack(m: Mount, node: number, fd: number, name: number, size: number): void {
   disk.truncateat(fd, name, size | 0, Math.floor(size / 4294967296));
   disk.fchmodat(fd, name, m.i32[node + Inode.MODE] & Mode.PERMISSIONS);

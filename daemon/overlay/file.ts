@@ -103,6 +103,7 @@ function takesPassthrough(m: Mount, node: number): number {
   const { i32 } = m;
   if (!m.has(MountFlags.PASSTHROUGH) || i32[node + Inode.OPEN_CACHED] > 0) return 0;
   const source = dataSource(m, node);
+  if (source === DataSource.LOWER && mustNotSwap(m, node)) return 0;
   if (i32[node + Inode.BACKING] !== 0) {
     if (i32[node + Inode.BACKING_SOURCE] === source) return 1;
     if (i32[node + Inode.OPEN_PASSTHROUGH] > 0) return -Errno.ESTALE;
@@ -122,6 +123,16 @@ function takesPassthrough(m: Mount, node: number): number {
   i32[node + Inode.BACKING_SOURCE] = source;
   i32[node + Inode.BACKING] = backing;
   return 1;
+}
+
+/**
+ * A lower with several names is served where it may be written, ELF or not: the ESTALE swap would lead only the name that is written through
+ * to the new node, and the kernel goes on with the old one under the others that it has cached.
+ */
+function mustNotSwap(m: Mount, node: number): boolean {
+  const { i32 } = m;
+  if (!m.writable || i32[node + Inode.OPEN_PASSTHROUGH] > 0 || m.has(MountFlags.PASSTHROUGH_ALWAYS)) return false;
+  return i32[node + Inode.NLINK] > 1 || (m.nodeFlags(node) & InodeFlags.LINKED) !== 0;
 }
 
 /** Programs and libraries are never rewritten in place in practice. Asked once per node; what was opened for it is kept to read from. */

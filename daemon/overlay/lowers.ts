@@ -128,6 +128,7 @@ function into(m: Mount, places: readonly LowerPlace[], name: string): Step {
       if (isHidden(m, place.layer, join(place.path, `.wh.${name}`))) break;
       continue;
     }
+    if (fd === -Errno.ELOOP) break; // a symlink, which is a file here
     if (fd < 0) throw new LayerError(-fd);
     m.closeLater(fd);
     const known = m.disk.stat(fd, m.names.empty, m.scratch.stat2);
@@ -161,7 +162,7 @@ function openPlace(m: Mount, layer: number, path: string): number {
 function isHidden(m: Mount, layer: number, path: string): boolean {
   const fd = openPlace(m, layer, path);
   // a name that is one with `.wh.` before it may be too long to be there
-  if (fd === -Errno.ENOENT || fd === -Errno.ENOTDIR || fd === -Errno.ENAMETOOLONG) return false;
+  if (fd === -Errno.ENOENT || fd === -Errno.ENOTDIR || fd === -Errno.ENAMETOOLONG || fd === -Errno.ELOOP) return false;
   if (fd < 0) throw new LayerError(-fd);
   m.closeLater(fd);
   return true;
@@ -175,6 +176,7 @@ export function findData(m: Mount, path: string, from: number): LowerPlace | und
   let { file } = walk(m, path, from);
   while (file !== undefined) {
     const fd = openPlace(m, file.layer, file.path);
+    if (fd === -Errno.ELOOP) return undefined;
     if (fd < 0) throw new LayerError(-fd);
     m.closeLater(fd);
     if (asked(m.disk.getxattr(fd, m.names.empty, m.names.metacopy, m.scratch.value, 64)) < 0) break;

@@ -66,7 +66,16 @@ export function buildFakeWhiteout(m: Mount, op: Rename, directory: number, name:
   const make = new MakeOperation();
   make.uid = op.uid;
   make.gid = op.gid;
-  return makeHere(m, directory, make, Mode.CHARACTER, fakeWhiteoutMaker(m), m.workFd, name);
+  const fd = m.upperDirectory(directory);
+  if (fd < 0) return fd;
+  const nest = m.freshName(m.scratch.path2);
+  return inNest(m, directory, fd, hasDefaultAcl(m, directory, fd), nest, (inside) => {
+    const made = makeHere(m, directory, make, Mode.CHARACTER, fakeWhiteoutMaker(m), inside, nest);
+    if (made < 0) return made;
+    const moved = disk.renameat2(inside, nest, m.workFd, name, RenameFlag.NOREPLACE);
+    if (moved < 0) disk.unlinkat(inside, nest, 0);
+    return moved;
+  });
 }
 
 function fakeWhiteoutMaker(m: Mount): Maker {
@@ -236,13 +245,8 @@ function makeOver(m: Mount, directory: number, op: Make, mode: number, maker: Ma
   const { scratch } = m;
   const isDirectory = (mode & Mode.TYPE) === Mode.DIRECTORY;
   const nest = m.freshName(scratch.path);
-  // a directory of its own gives it the group and the default ACL that it would inherit in place
-  let result = disk.mkdirat(m.workFd, nest, 0o700);
-  if (result < 0) return result;
-  const inside = disk.openDirectory(m.workFd, nest, length(m, nest));
-  try {
-    result = inside < 0 ? inside : likeParent(m, directory, fd, inside, acl);
-    if (result >= 0) result = makeHere(m, directory, op, mode, maker, inside, op.name);
+  return inNest(m, directory, fd, acl, nest, (inside) => {
+    let result = makeHere(m, directory, op, mode, maker, inside, op.name);
     if (result < 0) return result;
     if (isDirectory && lower) {
       m.u8[scratch.words] = 0x79;
@@ -252,6 +256,17 @@ function makeOver(m: Mount, directory: number, op: Make, mode: number, maker: Ma
     if (result < 0) disk.unlinkat(inside, op.name, isDirectory ? AT_REMOVEDIR : 0);
     else if (isDirectory) disk.unlinkat(inside, op.name, 0); // the whiteout
     return result;
+  });
+}
+
+/** Runs `work` in a directory of its own in the work directory: it gives what is made there the group and the default ACL that it would inherit in place. */
+function inNest(m: Mount, directory: number, fd: number, acl: boolean, nest: number, work: (inside: number) => number): number {
+  const result = disk.mkdirat(m.workFd, nest, 0o700);
+  if (result < 0) return result;
+  const inside = disk.openDirectory(m.workFd, nest, length(m, nest));
+  try {
+    const like = inside < 0 ? inside : likeParent(m, directory, fd, inside, acl);
+    return like < 0 ? like : work(inside);
   } finally {
     if (inside >= 0) disk.close(inside);
     disk.unlinkat(m.workFd, nest, AT_REMOVEDIR);
@@ -364,6 +379,7 @@ function linkLocked(m: Mount, op: Link, directory: number, target: number): numb
   const type = ((flags & InodeFlags.FAKE_WHITEOUT) !== 0 ? Mode.CHARACTER : i32[target + Inode.MODE] & Mode.TYPE) >>> 12;
   const dentry = named(m, directory, old, op.name, op.nameLength, type, target);
   table.bind(dentry, target);
+  m.setFlags(target, InodeFlags.LINKED);
   if (orphan) {
     i32[target + Inode.NLINK_DELTA] = 0;
     m.clearFlags(target, InodeFlags.ORPHAN | InodeFlags.GONE);

@@ -116,6 +116,7 @@ export function setxattr(m: Mount, op: Setxattr): number {
 
 export function removexattr(m: Mount, op: Removexattr): number {
   if (keptName(m, op.name, op.nameLength) === 0) return -Errno.ENODATA;
+  if (m.writable && readable(m, op.node) === -Errno.ENODATA) return -Errno.ENODATA;
   const ready = changeable(m, op.node);
   if (ready !== 0) return ready;
   const [fd, place] = [m.placeFd, m.stablePlaceName()];

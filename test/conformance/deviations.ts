@@ -96,6 +96,33 @@ export const deviations: readonly Deviation[] = [
     sometimes: true,
   },
   {
+    of: 'kernel',
+    cases: /^letter: names of 255 bytes/,
+    step: /^(rename|read) /,
+    why: 'redirect_max: a directory whose path is longer than 256 bytes cannot be moved (EXDEV)',
+    sometimes: true,
+  },
+  {
+    of: 'kernel',
+    cases: /^letter: a directory changes its times when/,
+    field: 'ctime',
+    why: 'copying up what a directory holds moves its ctime; nothing can put that back',
+    sometimes: true,
+  },
+  {
+    of: 'kernel',
+    cases: 'letter: st_nlink of directories follows their subdirectories',
+    field: 'nlink',
+    step: /^stat path=l$/,
+    why: 'a directory of several layers, or that was copied up, has 1 (find(1) and others take that for "not counted")',
+    plyfsMay: true,
+  },
+  {
+    of: 'plyfs',
+    cases: 'letter: inode flags are told and set, or there are none',
+    why: 'not served yet: ENOTTY (docs/compatibility.md)',
+  },
+  {
     of: 'plyfs',
     cases: 'space: fallocate that moves the rest of the file',
     why: 'FUSE in the kernel refuses COLLAPSE_RANGE and INSERT_RANGE before asking anyone (fuse_file_fallocate)',

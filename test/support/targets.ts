@@ -19,6 +19,8 @@ export interface SetupOptions {
   readOnly?: boolean;
   /** what the upper holds before the mount: a tree to be made, or an upper with its work directory that another mount wrote */
   upper?: Tree | { upper: string; work: string };
+  /** where upper and work directory are made, when they are not to be on /tmp */
+  upperIn?: string;
   /** further mount options, of the target's own kind */
   mountOptions?: readonly string[];
   /** plyfs: file that its engine's log is appended to */
@@ -83,6 +85,10 @@ abstract class Directories implements Mounted {
       this.upper = upper.upper;
       this.work = upper.work;
     } else {
+      if (this.options.upperIn !== undefined) {
+        this.upper = path.join(this.options.upperIn, 'u');
+        this.work = path.join(this.options.upperIn, 'w');
+      }
       await buildIn(this.upper, upper ?? {});
       fs.mkdirSync(this.work);
     }
@@ -107,6 +113,7 @@ abstract class Directories implements Mounted {
     try {
       await this.unmount();
     } finally {
+      if (this.options.upperIn !== undefined) await must('rm', ['-rf', this.upper, this.work]);
       await removeDirectory(this.base);
     }
   }
