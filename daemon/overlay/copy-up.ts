@@ -190,7 +190,11 @@ export function copyUpMetadata(m: Mount, node: number): number {
   if (m.isDirectory(node)) return copyUpDirectory(m, node);
   if (m.hasUpper(node)) return 0;
   if (m.isRegular(node) && !m.has(MountFlags.METACOPY)) return copyUpData(m, node, ALL);
-  const result = underLocks(m, node, (parent) => (m.hasUpper(node) ? 0 : fromLower(m, node, parent, metadataOnly)));
+  const result = underLocks(m, node, (parent) => {
+    if (m.hasUpper(node)) return 0;
+    // data that are being copied go where the metadata would: then all of it is waited for
+    return fromLower(m, node, parent, m.i32[node + Inode.JOB] !== 0 ? ALL : metadataOnly);
+  });
   // the path of the data may be longer than the upper has room for: then the data are copied after all
   return result === -Errno.ENOSPC && m.isRegular(node) ? copyUpData(m, node, ALL) : result;
 }
@@ -514,9 +518,10 @@ function fill(m: Mount, node: number, limit: number, cut?: Cut): number {
   if (result < 0) return result;
   const size = u32[(scratch.stat2 + StatRecord.size) >> 2] + u32[((scratch.stat2 + StatRecord.size) >> 2) + 1] * 4294967296;
   const length = Math.min(size, limit);
-  if (length > 0) {
-    if (i32[node + Inode.JOB] !== 0) result = jobOutcome(m, node, length, 0);
-    else result = startFill(m, node, fd, name, length);
+  const running = i32[node + Inode.JOB] !== 0;
+  // a copy that somebody else began must have ended before the file is truncated, or it would write on behind that
+  if (length > 0 || running) {
+    result = running ? jobOutcome(m, node, length, 0) : startFill(m, node, fd, name, length);
     if (result > 0) return result;
     const place = m.place(node);
     if (place < 0) return place;

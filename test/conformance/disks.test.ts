@@ -18,20 +18,11 @@ import { runOn } from './run.js';
 import { compose, fits } from './stack.js';
 
 const KINDS: readonly Kind[] = ['ext4', 'xfs', 'btrfs', 'tmpfs'];
-const SUBJECTS = [
-  'lookup',
-  'create',
-  'mkdir-rmdir-unlink',
-  'link',
-  'mknod',
-  'data',
-  'tmpfile',
-  'identity',
-  'whiteouts',
-  'copy-up',
-  'xattrs',
-  'letter',
-];
+const long = process.env['PLYFS_TEST_LONG'] === '1';
+/** Each upper takes minutes with all of them. */
+const SUBJECTS = !long
+  ? ['identity', 'whiteouts', 'copy-up', 'letter']
+  : ['lookup', 'create', 'mkdir-rmdir-unlink', 'link', 'mknod', 'data', 'tmpfile', 'identity', 'whiteouts', 'copy-up', 'xattrs', 'letter'];
 
 /** What a case asks of the host's own file system, and others have not. */
 const LOCAL = [
@@ -72,6 +63,7 @@ t.test('a stack of lowers on four file systems', async (t) => {
     const host = await runOn(target('host'), cases, stack, { lowers });
     t.equal(host.stopped, undefined, 'the host answered');
     for (const [index, kind] of KINDS.entries()) {
+      if (!long && kind === 'ext4') continue;
       const run = await runOn(target('plyfs'), cases, stack, { lowers, upperIn: disks[index].directory });
       const found = cases.flatMap((one) => {
         const title = `${one.subject}: ${one.one.name}`;

@@ -6,6 +6,7 @@ import { everywhere, group } from '../model.js';
 const raw = String.raw;
 const [A, B, C] = ['a', 'b', 'c'].map((letter) => letter.repeat(255));
 const NEWLINE = String.raw`x\x0ay`;
+const MEANWHILE = ['chmod', 'rename', 'link', 'xattr', 'unlink'] as const;
 const SLEEP = fs.readFileSync('/bin/sleep');
 
 export default group('letter', [
@@ -154,6 +155,19 @@ export default group('letter', [
       stat fd=d
       stat d/s`,
   }),
+  {
+    name: 'a file whose data are being copied up is changed by others meanwhile: no byte is lost',
+    lower: Object.fromEntries(MEANWHILE.map((verb) => [verb, sparse(24 << 20, [[0, 24 << 20]])])),
+    steps: MEANWHILE.map(
+      (verb) => raw`
+      open w${verb} ${verb} flags=O_RDWR proc=b defer=1
+      sleep 2
+      ${{ chmod: 'chmod chmod 0600', rename: 'rename rename renamed', link: 'link link linked', xattr: 'setxattr xattr user.k v', unlink: 'unlink unlink' }[verb]}
+      collect proc=b
+      read fd=w${verb} off=0 proc=b`,
+    ).join('\n'),
+    again: 'manifest .',
+  },
   {
     name: 'st_nlink of directories follows their subdirectories',
     see: ['nlink'],
