@@ -6,7 +6,7 @@
  * All functions are called with the rename lock held (shared or exclusive) and no other.
  */
 import { Errno } from '../errno';
-import { disk, Mode, O, RenameFlag } from '../layers/disk';
+import { disk, Mode, O, O_NOATIME, RenameFlag } from '../layers/disk';
 import { startsWith } from '../layers/names';
 import { JobFlag, JobKind, JobSlot, StatRecord } from '../layers/records';
 import { SET_ASIDE } from '../protocol/operations';
@@ -294,7 +294,7 @@ function makeSpecial(m: Mount, node: number, from: number, fromName: number, nam
 /** Builds `name` with the first `length` bytes of the data: at once when they are few, else by a job. 0 when they are there. */
 function makeWithData(m: Mount, node: number, name: number, length: number): number {
   if (m.i32[node + Inode.JOB] !== 0) return jobOutcome(m, node, length, name);
-  const source = openLowerData(m, node);
+  const source = openToCopy(m, node);
   if (source < 0) return source;
   disk.unlinkat(m.workFd, name, 0);
   const target = disk.openat(m.workFd, name, O.CREAT | O.EXCL | O.RDWR, 0o600);
@@ -325,6 +325,14 @@ function copySmall(m: Mount, source: number, target: number, length: number): nu
 export function openLowerData(m: Mount, node: number): number {
   const result = findLowerData(m, node);
   return result < 0 ? result : disk.openat(m.placeFd, m.placeName, O.RDONLY | O.NONBLOCK, 0);
+}
+
+/** The same to copy from: that is no access, so atime stays where we may ask for that. */
+function openToCopy(m: Mount, node: number): number {
+  const result = findLowerData(m, node);
+  if (result < 0) return result;
+  const fd = disk.openat(m.placeFd, m.placeName, O.RDONLY | O.NONBLOCK | O_NOATIME, 0);
+  return fd === -Errno.EPERM ? disk.openat(m.placeFd, m.placeName, O.RDONLY | O.NONBLOCK, 0) : fd;
 }
 
 /** The place of a regular file's lower data: a lower may itself be a metacopy, of data in a layer below it. The caller holds the node's lock. */
@@ -578,7 +586,7 @@ function startFill(m: Mount, node: number, fd: number, name: number, length: num
   }
   const target = disk.openat(fd, name, O.RDWR, 0);
   if (target < 0) return target;
-  const source = openLowerData(m, node);
+  const source = openToCopy(m, node);
   if (source < 0) {
     disk.close(target);
     return source === -Errno.ENOENT ? -Errno.EIO : source;

@@ -264,6 +264,15 @@ t.test('metadata of a 1 GiB lower file: kilobytes are written, and it takes mill
   }
 });
 
+t.test('a name added to a lower under the mount does not show in a directory that was read', async (t) => {
+  await mounted('plyfs', [{ 'd/a': '1' }], async (mount) => {
+    await play(mount, 'list d');
+    fs.writeFileSync(path.join(mount.lowers[0], 'd/b'), '2');
+    const [listed, found] = await play(mount, 'list d\nstat d/b');
+    t.same([listed.rows.map((row) => row.name), found.error], [['a'], 'ENOENT']);
+  });
+});
+
 // ---- several at once -------------------------------------------------------------------------------------------------------------------
 
 for (const options of [[], ['passthrough=never']]) {
