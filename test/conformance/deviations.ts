@@ -119,6 +119,13 @@ export const deviations: readonly Deviation[] = [
   },
   {
     of: 'kernel',
+    cases: /^letter: a file whose data are being copied up/,
+    field: /^mtime/,
+    why: 'the data of a file whose metadata was copied up earlier comes with the time of the copying',
+    sometimes: true,
+  },
+  {
+    of: 'kernel',
     cases: /^limits: a read that reaches the layer/,
     field: 'atime',
     why: 'overlayfs reads lowers without atime',

@@ -6,7 +6,8 @@ import { everywhere, group } from '../model.js';
 const raw = String.raw;
 const [A, B, C] = ['a', 'b', 'c'].map((letter) => letter.repeat(255));
 const NEWLINE = String.raw`x\x0ay`;
-const MEANWHILE = ['chmod', 'rename', 'link', 'xattr', 'unlink'] as const;
+/** Not what takes the name away: the open may come later. */
+const MEANWHILE = ['chmod', 'link', 'xattr', 'utimes'] as const;
 const SLEEP = fs.readFileSync('/bin/sleep');
 
 export default group('letter', [
@@ -162,7 +163,7 @@ export default group('letter', [
       (verb) => raw`
       open w${verb} ${verb} flags=O_RDWR proc=b defer=1
       sleep 2
-      ${{ chmod: 'chmod chmod 0600', rename: 'rename rename renamed', link: 'link link linked', xattr: 'setxattr xattr user.k v', unlink: 'unlink unlink' }[verb]}
+      ${{ chmod: 'chmod chmod 0600', link: 'link link linked', xattr: 'setxattr xattr user.k v', utimes: 'utimens utimes mtime=5.5' }[verb]}
       collect proc=b
       read fd=w${verb} off=0 proc=b`,
     ).join('\n'),
