@@ -534,6 +534,7 @@ function fill(m: Mount, node: number, limit: number, cut?: Cut): number {
     const place = m.place(node);
     if (place < 0) return place;
     [fd, name] = [m.placeFd, m.stablePlaceName()];
+    if (result < 0 && !running) return result; // nothing was written
     if (result < 0) {
       // what was written before the disk was full is worth nothing
       disk.truncateat(fd, name, 0, 0);
