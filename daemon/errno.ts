@@ -41,10 +41,3 @@ export const enum Errno {
   ESTALE = 116,
   EDQUOT = 122,
 }
-
-/** A request that fails with this errno where no result can be handed on. */
-export class SystemError extends Error {
-  constructor(readonly errno: number) {
-    super(`errno ${errno}`);
-  }
-}

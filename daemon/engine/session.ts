@@ -7,7 +7,7 @@
  * of its request.
  */
 import { JobSlot } from '../../native-bindings/index';
-import { Errno, SystemError } from '../errno';
+import { Errno } from '../errno';
 import type { Log } from '../log';
 import { WorkerSlot } from '../overlay/table/layout';
 import { TableFull } from '../overlay/table/memory';
@@ -135,7 +135,6 @@ export class Session {
   /** What a handler threw, as the caller sees it. What nobody expected is EIO and a line in the log. */
   private errnoOf(error: unknown): number {
     if (error instanceof TableFull) return Errno.ENOMEM;
-    if (error instanceof SystemError) return error.errno;
     const { row, message } = this.decoder;
     this.log.error(
       { err: error, operation: row.name, unique: unique(message.uniqueLow, message.uniqueHigh), node: message.node },

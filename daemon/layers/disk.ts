@@ -60,6 +60,8 @@ export const enum O {
 import { constants } from 'node:fs';
 
 export const O_DIRECTORY: number = constants.O_DIRECTORY;
+/** Needs to own the file or CAP_FOWNER, else EPERM. */
+export const O_NOATIME = 0o1000000;
 export const O_TMPFILE: number = 0o20000000 | constants.O_DIRECTORY;
 export const AT_REMOVEDIR = 0x200;
 

@@ -3,9 +3,10 @@ import { Errno } from '../errno';
 import { disk, Mode } from '../layers/disk';
 import { StatRecord } from '../layers/records';
 import { type Caller, Fattr, type Getattr, type Reply, type Setattr, type Statx } from '../protocol/operations';
-import { copyUpData, copyUpMetadata, refresh } from './copy-up';
+import { isInGroup } from './caller';
+import { copyUpData, copyUpMetadata, CUT, dropCapability, refresh } from './copy-up';
 import type { Mount } from './mount';
-import { attributes, attrSeconds } from './node';
+import { attributes, attrSeconds, recorded } from './node';
 import { Inode, InodeFlags } from './table/layout';
 
 export function getattr(m: Mount, op: Getattr, reply: Reply): number {
@@ -35,36 +36,61 @@ export function setattr(m: Mount, op: Setattr, reply: Reply): number {
   if ((op.valid & Fattr.SIZE) !== 0) {
     if (!m.isRegular(node)) return m.isDirectory(node) ? -Errno.EISDIR : -Errno.EINVAL;
     const size = (op.sizeLow >>> 0) + op.sizeHigh * 4294967296;
-    result = copyUpData(m, node, size);
+    result = copyUpData(m, node, size, (fd, name) => cutTo(m, op, fd, name));
   } else {
     if (isNowhere(m, node)) return setGone(m, op, node, reply);
     result = copyUpMetadata(m, node);
   }
-  if (result !== 0) return result;
+  if (result !== 0 && result !== CUT) return result;
+  const cut = result === CUT;
   result = m.place(node);
-  if (result < 0) return result;
-  const fd = m.placeFd;
-  const name = m.stablePlaceName();
-  if ((op.valid & Fattr.SIZE) !== 0) {
-    result = disk.truncateat(fd, name, op.sizeLow | 0, op.sizeHigh | 0);
+  if (result >= 0) result = change(m, op, node, m.placeFd, m.stablePlaceName(), cut);
+  // done: an error now would say that it was not
+  return result < 0 ? result : answerChanged(m, op, node, reply);
+}
+
+/** All that a SETATTR asks of the file at (fd, name), which was not copied up for just that if `cut`. 0 or negative errno. */
+function change(m: Mount, op: Setattr, node: number, fd: number, name: number, cut: boolean): number {
+  const { valid } = op;
+  if ((valid & Fattr.SIZE) !== 0) {
+    const result = cut ? 0 : cutTo(m, op, fd, name);
     if (result < 0) return result;
-  }
-  // valid 0, and KILL_SUIDGID with a size: an unprivileged write or truncation takes the bits (fuse-kernel-facts.md section 2)
-  if (op.valid === 0 || (op.valid & Fattr.KILL_SUIDGID) !== 0) {
-    const aboutCapability = op.valid === 0 && op.uid === 0 && (m.nodeFlags(node) & InodeFlags.LOST_CAPABILITY) !== 0;
-    if (!aboutCapability) result = stripSetid(m, fd, name, op, op.valid === 0);
+  } else if (valid === 0 || (valid & Fattr.KILL_SUIDGID) !== 0) {
+    // an unprivileged write or change of owner takes the bits (fuse-kernel-facts.md section 2)
+    const aboutCapability = valid === 0 && op.uid === 0 && (m.nodeFlags(node) & InodeFlags.LOST_CAPABILITY) !== 0;
+    const result = aboutCapability ? 0 : stripSetid(m, fd, name, op);
     if (result < 0) return result;
   }
   m.clearFlags(node, InodeFlags.LOST_CAPABILITY);
-  if ((op.valid & METADATA) !== 0) {
-    result = setMetadata(m, op, fd, name);
-    if (result < 0) return result;
-  }
-  result = refresh(m, node);
-  if (result < 0) return result;
-  result = attributes(m, node, m.scratch.stat);
-  if (result >= 0) reply.attr(attrSeconds(m, node), m.scratch.stat);
+  if ((valid & METADATA) === 0) return 0;
+  const result = setMetadata(m, op, fd, name);
+  if (result >= 0 && (valid & (Fattr.UID | Fattr.GID)) !== 0) dropCapability(m, node, fd, name);
   return result;
+}
+
+/** Truncates the file at (fd, name) to the size asked for; with KILL_SUIDGID it loses the bits too, or neither happens. 0 or negative errno. */
+function cutTo(m: Mount, op: Setattr, fd: number, name: number): number {
+  const strips = (op.valid & Fattr.KILL_SUIDGID) !== 0;
+  const stripped = strips ? stripSetid(m, fd, name, op) : 0;
+  if (stripped < 0) return stripped;
+  const result = disk.truncateat(fd, name, op.sizeLow | 0, op.sizeHigh | 0);
+  if (result < 0 && stripped > 0) disk.fchmodat(fd, name, stripped);
+  return result;
+}
+
+/** The answer to a change that was made. Where the layer does not say how things stand now, what was asked for is what is remembered. */
+function answerChanged(m: Mount, op: Setattr, node: number, reply: Reply): number {
+  const { stat } = m.scratch;
+  if (refresh(m, node) >= 0 && attributes(m, node, stat) >= 0) {
+    reply.attr(attrSeconds(m, node), stat);
+    return 0;
+  }
+  m.lock(node);
+  setRecord(m, op, node);
+  m.unlock(node);
+  recorded(m, node, stat);
+  reply.attr(0, stat);
+  return 0;
 }
 
 /** Has a node nothing on disk any more: a removed directory, a file that nobody had open when it was unlinked? */
@@ -74,9 +100,22 @@ function isNowhere(m: Mount, node: number): boolean {
 
 /** Its attributes are the record's from now on. */
 function setGone(m: Mount, op: Setattr, node: number, reply: Reply): number {
+  m.lock(node);
+  setRecord(m, op, node);
+  m.unlock(node);
+  const result = attributes(m, node, m.scratch.stat);
+  if (result >= 0) reply.attr(attrSeconds(m, node), m.scratch.stat);
+  return result;
+}
+
+/** Makes the change in the record alone. The node is locked. */
+function setRecord(m: Mount, op: Setattr, node: number): void {
   const { i32 } = m;
   const { valid } = op;
-  m.lock(node);
+  if ((valid & Fattr.SIZE) !== 0) {
+    i32[node + Inode.SIZE_LOW] = op.sizeLow;
+    i32[node + Inode.SIZE_HIGH] = op.sizeHigh;
+  }
   if ((valid & Fattr.MODE) !== 0) i32[node + Inode.MODE] = (i32[node + Inode.MODE] & Mode.TYPE) | (op.mode & Mode.PERMISSIONS);
   if ((valid & Fattr.UID) !== 0) i32[node + Inode.UID] = op.newUid;
   if ((valid & Fattr.GID) !== 0) i32[node + Inode.GID] = op.newGid;
@@ -95,10 +134,6 @@ function setGone(m: Mount, op: Setattr, node: number, reply: Reply): number {
   if ((valid & Fattr.MTIME_NOW) !== 0) setNow(StatRecord.mtime, StatRecord.mtimensec);
   else if ((valid & Fattr.MTIME) !== 0) setTime(StatRecord.mtime, StatRecord.mtimensec, op.mtimeLow, op.mtimeHigh, op.mtimeNsec);
   setNow(StatRecord.ctime, StatRecord.ctimensec);
-  m.unlock(node);
-  const result = attributes(m, node, m.scratch.stat);
-  if (result >= 0) reply.attr(attrSeconds(m, node), m.scratch.stat);
-  return result;
 }
 
 /** Owner first: changing it takes setuid away; then mode, then times. */
@@ -138,18 +173,19 @@ function times(m: Mount, op: Setattr): number {
 
 /**
  * What a change of owner, or a write by one without CAP_FSETID, does to a file: setuid goes; setgid goes if it is group-executable, or the
- * caller is not root and not in the group (setattr_should_drop_suidgid). `decided`: the kernel has found that something is to go, so a lone
- * setgid is it.
+ * caller is not root and not in the group (setattr_should_drop_suidgid). The mode it had if it has changed, 0 if not, or a negative errno.
  */
-export function stripSetid(m: Mount, fd: number, name: number, by: Caller, decided = false): number {
+export function stripSetid(m: Mount, fd: number, name: number, by: Caller): number {
   const { u32, scratch } = m;
   const result = disk.stat(fd, name, scratch.stat2);
   if (result < 0) return result;
   const mode = u32[(scratch.stat2 + StatRecord.mode) >> 2];
   if ((mode & Mode.TYPE) !== Mode.REGULAR) return 0;
   let kept = mode & Mode.PERMISSIONS & ~Mode.SETUID;
-  const outsider = by.gid !== u32[(scratch.stat2 + StatRecord.gid) >> 2] || (decided && (mode & Mode.SETUID) === 0);
-  const foreign = by.uid !== 0 && outsider;
-  if ((kept & Mode.GROUP_EXECUTE) !== 0 || foreign) kept &= ~Mode.SETGID;
-  return kept === (mode & Mode.PERMISSIONS) ? 0 : disk.fchmodat(fd, name, kept);
+  if ((kept & Mode.SETGID) !== 0 && (kept & Mode.GROUP_EXECUTE) === 0 && by.uid !== 0) {
+    if (!isInGroup(by, u32[(scratch.stat2 + StatRecord.gid) >> 2])) kept &= ~Mode.SETGID;
+  } else if ((kept & Mode.GROUP_EXECUTE) !== 0) kept &= ~Mode.SETGID;
+  if (kept === (mode & Mode.PERMISSIONS)) return 0;
+  const changed = disk.fchmodat(fd, name, kept);
+  return changed < 0 ? changed : mode & Mode.PERMISSIONS;
 }

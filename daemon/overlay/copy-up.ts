@@ -6,10 +6,11 @@
  * All functions are called with the rename lock held (shared or exclusive) and no other.
  */
 import { Errno } from '../errno';
-import { disk, Mode, O, RenameFlag } from '../layers/disk';
+import { disk, Mode, O, O_NOATIME, RenameFlag } from '../layers/disk';
 import { startsWith } from '../layers/names';
 import { JobFlag, JobKind, JobSlot, StatRecord } from '../layers/records';
 import { SET_ASIDE } from '../protocol/operations';
+import { asked, isAbsent } from './failure';
 import { nameInIndex, originHandle, storeNlink } from './hardlinks';
 import { blobText, findData, text, textBlob } from './lowers';
 import type { Mount } from './mount';
@@ -136,6 +137,7 @@ function copyMetadata(m: Mount, node: number, from: number, fromName: number, to
   if (result < 0) return result;
   const layer = m.isDirectory(node) ? m.lowerLayer(node, 0) : i32[node + Inode.LAYER] - 1;
   const origin = originHandle(m, layer, from, fromName);
+  if (origin < 0) return origin;
   if (origin > 0) {
     result = disk.setxattr(to, toName, names.origin, scratch.value, origin, 0);
     if (result < 0 && !mayLackXattr(m, mode, result)) return result;
@@ -188,20 +190,33 @@ export function copyUpMetadata(m: Mount, node: number): number {
   if (m.isDirectory(node)) return copyUpDirectory(m, node);
   if (m.hasUpper(node)) return 0;
   if (m.isRegular(node) && !m.has(MountFlags.METACOPY)) return copyUpData(m, node, ALL);
-  return underLocks(m, node, (parent) => (m.hasUpper(node) ? 0 : fromLower(m, node, parent, metadataOnly)));
+  const result = underLocks(m, node, (parent) => {
+    if (m.hasUpper(node)) return 0;
+    // data that are being copied go where the metadata would: then all of it is waited for
+    return fromLower(m, node, parent, m.i32[node + Inode.JOB] !== 0 ? ALL : metadataOnly);
+  });
+  // the path of the data may be longer than the upper has room for: then the data are copied after all
+  return result === -Errno.ENOSPC && m.isRegular(node) ? copyUpData(m, node, ALL) : result;
 }
 
 /**
  * Gives a regular file an upper with its data, at least the first `limit` bytes, as a caller needs that truncates to `limit` next.
  * 0, negative errno, SET_ASIDE, or -ESTALE when the node was swapped: a lower passthrough is open, and whoever asks again finds a new node.
+ *
+ * `cut` truncates the file at a place to `limit`: it is called before what it is done to can be seen, so that no failure leaves a file with
+ * `limit` bytes whose caller was told that nothing was changed. Then CUT is returned instead of 0.
  */
-export function copyUpData(m: Mount, node: number, limit: number): number {
+export function copyUpData(m: Mount, node: number, limit: number, cut?: Cut): number {
   if (dataSource(m, node) === DataSource.UPPER) return 0;
   return underLocks(m, node, (parent) => {
     if (dataSource(m, node) === DataSource.UPPER) return 0;
-    return m.hasUpper(node) ? fill(m, node, limit) : fromLower(m, node, parent, limit);
+    return m.hasUpper(node) ? fill(m, node, limit, cut) : fromLower(m, node, parent, limit, cut);
   });
 }
+
+export type Cut = (fd: number, name: number) => number;
+/** What copyUpData was called for is done already. */
+export const CUT = 2;
 
 export function dataSource(m: Mount, node: number): DataSource {
   const flags = m.nodeFlags(node);
@@ -232,7 +247,7 @@ function underLocks(m: Mount, node: number, work: (parent: number) => number): n
 }
 
 /** A pure lower node gets its upper. */
-function fromLower(m: Mount, node: number, parent: number, limit: number): number {
+function fromLower(m: Mount, node: number, parent: number, limit: number, cut?: Cut): number {
   const { u32, i32, scratch } = m;
   if ((m.nodeFlags(node) & InodeFlags.SWAPPED) !== 0) return -Errno.ESTALE;
   let result = m.lowerPlace(node);
@@ -250,9 +265,10 @@ function fromLower(m: Mount, node: number, parent: number, limit: number): numbe
   if (result !== 0) return result;
   result = copyMetadata(m, node, from, fromName, m.workFd, name);
   if (result >= 0 && metacopy) result = markMetacopy(m, node, name);
+  if (result >= 0 && cut !== undefined) result = cut(m.workFd, name);
   if (result >= 0) result = install(m, node, parent, name, from, fromName, metacopy);
   if (result < 0) disk.unlinkat(m.workFd, name, 0);
-  return result;
+  return result >= 0 && cut !== undefined ? CUT : result;
 }
 
 function makeEmpty(m: Mount, name: number, size: number): number {
@@ -278,7 +294,7 @@ function makeSpecial(m: Mount, node: number, from: number, fromName: number, nam
 /** Builds `name` with the first `length` bytes of the data: at once when they are few, else by a job. 0 when they are there. */
 function makeWithData(m: Mount, node: number, name: number, length: number): number {
   if (m.i32[node + Inode.JOB] !== 0) return jobOutcome(m, node, length, name);
-  const source = openLowerData(m, node);
+  const source = openToCopy(m, node);
   if (source < 0) return source;
   disk.unlinkat(m.workFd, name, 0);
   const target = disk.openat(m.workFd, name, O.CREAT | O.EXCL | O.RDWR, 0o600);
@@ -311,13 +327,21 @@ export function openLowerData(m: Mount, node: number): number {
   return result < 0 ? result : disk.openat(m.placeFd, m.placeName, O.RDONLY | O.NONBLOCK, 0);
 }
 
+/** The same to copy from: that is no access, so atime stays where we may ask for that. */
+function openToCopy(m: Mount, node: number): number {
+  const result = findLowerData(m, node);
+  if (result < 0) return result;
+  const fd = disk.openat(m.placeFd, m.placeName, O.RDONLY | O.NONBLOCK | O_NOATIME, 0);
+  return fd === -Errno.EPERM ? disk.openat(m.placeFd, m.placeName, O.RDONLY | O.NONBLOCK, 0) : fd;
+}
+
 /** The place of a regular file's lower data: a lower may itself be a metacopy, of data in a layer below it. The caller holds the node's lock. */
 export function findLowerData(m: Mount, node: number): number {
   const { i32, names, scratch } = m;
   if (i32[node + Inode.DATA_PATH] === 0 && i32[node + Inode.DATA_RESOLVED] === Known.UNKNOWN) {
     const result = m.lowerPlace(node);
     if (result < 0) return result;
-    if (disk.getxattr(m.placeFd, m.placeName, names.metacopy, scratch.value, 64) < 0) {
+    if (asked(disk.getxattr(m.placeFd, m.placeName, names.metacopy, scratch.value, 64)) < 0) {
       i32[node + Inode.DATA_RESOLVED] = Known.NO;
       return 0;
     }
@@ -431,12 +455,14 @@ function install(m: Mount, node: number, parent: number, name: number, from: num
   const swap = !metacopy && m.isRegular(node) && i32[node + Inode.OPEN_PASSTHROUGH] > 0;
   keepLowerPath(m, node, dentry);
   let result: number;
+  let indexed: number;
   let flags = InodeFlags.UPPER | InodeFlags.OWN_INO;
   if (metacopy) flags |= InodeFlags.METACOPY;
   if (dentry === 0) {
     flags |= InodeFlags.ORPHAN;
     result = disk.renameat2(m.workFd, name, m.orphansFd, m.orphanName(node), 0);
-  } else if (nlink > 1 && m.has(MountFlags.INDEX) && nameInIndex(m, node, from, fromName)) {
+  } else if ((indexed = nlink > 1 && m.has(MountFlags.INDEX) ? nameInIndex(m, node, from, fromName) : 0) !== 0) {
+    if (indexed < 0) return indexed;
     flags |= InodeFlags.INDEXED;
     i32[node + Inode.NLINK_DELTA] = nlink - 1;
     result = storeNlink(m, node, m.workFd, name);
@@ -491,36 +517,77 @@ function swapOut(m: Mount, node: number): number {
 }
 
 /** A metacopy gets its data: written into the upper file itself, which hides them until the mark is gone. */
-function fill(m: Mount, node: number, limit: number): number {
+function fill(m: Mount, node: number, limit: number, cut?: Cut): number {
   const { u32, i32, scratch } = m;
   let result = m.place(node);
   if (result < 0) return result;
-  const [fd, name] = [m.placeFd, m.stablePlaceName()];
+  let [fd, name] = [m.placeFd, m.stablePlaceName()];
   result = disk.stat(fd, name, scratch.stat2);
   if (result < 0) return result;
   const size = u32[(scratch.stat2 + StatRecord.size) >> 2] + u32[((scratch.stat2 + StatRecord.size) >> 2) + 1] * 4294967296;
   const length = Math.min(size, limit);
-  if (length > 0) {
-    if (i32[node + Inode.JOB] !== 0) result = jobOutcome(m, node, length, 0);
-    else result = startFill(m, node, fd, name, length);
-    if (result !== 0) return result;
-    result = m.place(node);
-    if (result < 0) return result;
+  const running = i32[node + Inode.JOB] !== 0;
+  // a copy that somebody else began must have ended before the file is truncated, or it would write on behind that
+  if (length > 0 || running) {
+    result = running ? jobOutcome(m, node, length, 0) : startFill(m, node, fd, name, length);
+    if (result > 0) return result;
+    const place = m.place(node);
+    if (place < 0) return place;
+    [fd, name] = [m.placeFd, m.stablePlaceName()];
+    if (result < 0 && !running) return result; // nothing was written
+    if (result < 0) {
+      // what was written before the disk was full is worth nothing
+      disk.truncateat(fd, name, 0, 0);
+      putBack(m, node, fd, name, size);
+      giveCapability(m, fd, name);
+      return result;
+    }
+    const given = giveCapability(m, fd, name);
+    if (given < 0) return given;
   }
-  return endFill(m, node, m.placeFd, m.stablePlaceName(), length < size ? length : -1);
+  result = cut === undefined ? putTimes(m, node, fd, name) : cut(fd, name);
+  if (result >= 0) result = endFill(m, fd, name);
+  if (result >= 0) return filled(m, node, cut);
+  if (cut !== undefined) putBack(m, node, fd, name, size);
+  return result;
+}
+
+/** What was done to a metacopy is undone: its size, and what else the record remembers. */
+function putBack(m: Mount, node: number, fd: number, name: number, size: number): void {
+  disk.truncateat(fd, name, size | 0, Math.floor(size / 4294967296));
+  disk.fchmodat(fd, name, m.i32[node + Inode.MODE] & Mode.PERMISSIONS);
+  putTimes(m, node, fd, name);
+}
+
+/** The copy moved mtime: what is remembered is what was shown. */
+function putTimes(m: Mount, node: number, fd: number, name: number): number {
+  const { u32, scratch } = m;
+  const { stat2, words } = scratch;
+  u32.copyWithin(stat2 >> 2, node + Inode.ATTR, node + Inode.ATTR + StatRecord.SIZE / 4);
+  timesOf(u32, stat2, words);
+  return disk.utimensat(fd, name, words);
+}
+
+/** The mark of the metacopy is gone: the upper's data are the node's. */
+function filled(m: Mount, node: number, cut: Cut | undefined): number {
+  const { i32 } = m;
+  if (i32[node + Inode.OPEN_PASSTHROUGH] > 0 && i32[node + Inode.DENTRY] !== 0) return swapOut(m, node);
+  retireLowerFd(m, node);
+  m.clearFlags(node, InodeFlags.METACOPY);
+  return cut === undefined ? 0 : CUT;
 }
 
 function startFill(m: Mount, node: number, fd: number, name: number, length: number): number {
   const { scratch, names } = m;
   // writing strips security.capability: put by under a name of ours until the data are there
-  const capability = disk.getxattr(fd, name, names.fileCapability, scratch.value, 256);
+  const capability = asked(disk.getxattr(fd, name, names.fileCapability, scratch.value, 256));
   if (capability > 0) {
     const kept = disk.setxattr(fd, name, names.capability, scratch.value, capability, 0);
     if (kept < 0) return kept;
   }
   const target = disk.openat(fd, name, O.RDWR, 0);
   if (target < 0) return target;
-  const source = openLowerData(m, node);
+  const source = openToCopy(m, node);
   if (source < 0) {
     disk.close(target);
     return source === -Errno.ENOENT ? -Errno.EIO : source;
@@ -528,33 +595,26 @@ function startFill(m: Mount, node: number, fd: number, name: number, length: num
   return startJob(m, node, source, target, length);
 }
 
-/** `size` >= 0: only so many bytes were copied, for one who truncates to that: done before the mark goes, or a crash would leave zeros behind them. */
-function endFill(m: Mount, node: number, fd: number, name: number, size: number): number {
-  const { u32, i32, scratch, names } = m;
-  const { stat2, words, value } = scratch;
-  if (size >= 0) {
-    const truncated = disk.truncateat(fd, name, size | 0, Math.floor(size / 4294967296));
-    if (truncated < 0) return truncated;
-  }
-  const capability = disk.getxattr(fd, name, names.capability, value, 256);
-  if (capability > 0) {
-    let result = disk.setxattr(fd, name, names.fileCapability, value, capability, 0);
-    if (result >= 0) result = disk.removexattr(fd, name, names.capability);
-    if (result < 0) return result;
-  }
-  // the copy moved mtime: what is remembered is what was shown
-  let result = disk.stat(fd, name, stat2);
-  if (result < 0) return result;
-  u32.copyWithin(stat2 >> 2, node + Inode.ATTR, node + Inode.ATTR + StatRecord.SIZE / 4);
-  timesOf(u32, stat2, words);
-  if (i32[node + Inode.MODE] !== 0) result = disk.utimensat(fd, name, words);
-  if (result >= 0) result = disk.removexattr(fd, name, names.metacopy);
-  if (result < 0) return result;
-  disk.removexattr(fd, name, names.redirect); // without the metacopy mark it says nothing
-  if (i32[node + Inode.OPEN_PASSTHROUGH] > 0 && i32[node + Inode.DENTRY] !== 0) return swapOut(m, node);
-  retireLowerFd(m, node);
-  m.clearFlags(node, InodeFlags.METACOPY);
-  return 0;
+/** A metacopy's capabilities are taken away: those that a crash in the middle of filling it left put by, too. */
+export function dropCapability(m: Mount, node: number, fd: number, name: number): void {
+  if ((m.nodeFlags(node) & InodeFlags.METACOPY) !== 0) disk.removexattr(fd, name, m.names.capability);
+}
+
+/** Gives a file that was filled, or was to be, its capabilities back. 0 or negative errno: then whoever fills it next does. */
+function giveCapability(m: Mount, fd: number, name: number): number {
+  const { names, scratch } = m;
+  const capability = disk.getxattr(fd, name, names.capability, scratch.value, 256);
+  if (capability < 0) return isAbsent(capability) ? 0 : capability;
+  const result = disk.setxattr(fd, name, names.fileCapability, scratch.value, capability, 0);
+  return result < 0 ? result : disk.removexattr(fd, name, names.capability);
+}
+
+/** Takes the mark away: that is the moment the file is whole. 0 or negative errno. */
+function endFill(m: Mount, fd: number, name: number): number {
+  const { names } = m;
+  const result = disk.removexattr(fd, name, names.metacopy);
+  if (result >= 0) disk.removexattr(fd, name, names.redirect); // without the metacopy mark it says nothing
+  return result;
 }
 
 /** After a change of an upper's metadata: owner, mode and times as they are now are what the record remembers. */

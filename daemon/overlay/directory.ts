@@ -6,6 +6,7 @@
 import { DirentType, Mode, O, O_DIRECTORY } from '../layers/disk';
 import { startsWith, writeAscii } from '../layers/names';
 import { DirentRecord, ReadDirents, StatRecord } from '../layers/records';
+import { asked } from './failure';
 import { opaqueMark, text } from './lowers';
 import type { Mount } from './mount';
 import { Dentry, DentryFlags, Inode, InodeFlags, LoadState } from './table/layout';
@@ -144,18 +145,21 @@ function ownMarks(m: Mount, place: number, dentry: number, foreign: number[]): v
   const flags = i32[dentry + Dentry.FLAGS];
   if ((flags & DentryFlags.WHITEOUT) !== 0) return;
   const { value } = m.scratch;
-  if (m.disk.getxattr(place, table.name(dentry), names.ino, value, 8) === 8) {
+  if (asked(m.disk.getxattr(place, table.name(dentry), names.ino, value, 8)) === 8) {
     i32[dentry + Dentry.INO_LOW] = u32[value >> 2];
     i32[dentry + Dentry.INO_HIGH] = u32[(value >> 2) + 1];
   } else if ((flags & DentryFlags.TYPE_MASK) === DirentType.DIRECTORY) {
     // not ours: merges with a lower directory unless it is opaque; finish() takes the lower's number then
     if (opaqueMark(m, place, table.name(dentry), [names.opaque]) === 'y') table.setDentryFlags(dentry, flags | DentryFlags.STOP);
     else i32[dentry + Dentry.INO_HIGH] = 0;
-  } else if (m.disk.getxattr(place, table.name(dentry), names.origin, value, 255) > 0) {
+  } else if (asked(m.disk.getxattr(place, table.name(dentry), names.origin, value, 255)) > 0) {
     i32[dentry + Dentry.INO_HIGH] = 0;
     foreign.push(dentry);
   }
-  if ((flags & DentryFlags.TYPE_MASK) === DirentType.REGULAR && m.disk.getxattr(place, table.name(dentry), names.fake, value, 8) >= 0) {
+  if (
+    (flags & DentryFlags.TYPE_MASK) === DirentType.REGULAR &&
+    asked(m.disk.getxattr(place, table.name(dentry), names.fake, value, 8)) >= 0
+  ) {
     table.setDentryFlags(dentry, (i32[dentry + Dentry.FLAGS] & ~DentryFlags.TYPE_MASK) | DirentType.CHARACTER);
   }
 }
@@ -284,7 +288,7 @@ function isOrigin(m: Mount, dentry: number, ino: number): boolean {
   if (place < 0) return false;
   // three bytes further on, the handle behind the 21 bytes of the head is aligned
   const at = scratch.value + 3;
-  const length = m.disk.getxattr(place, m.table.name(dentry), m.names.origin, at, 255);
+  const length = asked(m.disk.getxattr(place, m.table.name(dentry), m.names.origin, at, 255));
   for (let word = at + 21; word + 4 <= at + length; word += 4) if (u32[word >> 2] === ino) return true;
   return false;
 }
@@ -299,7 +303,7 @@ function stop(m: Mount, dentry: number): void {
 
 function isXattrWhiteout(m: Mount, place: number, record: number, type: number): boolean {
   if (type !== DirentType.REGULAR || m.u32[(record + DirentRecord.stat + StatRecord.size) >> 2] !== 0) return false;
-  return m.disk.getxattr(place, record + DirentRecord.name, m.names.whiteout, m.scratch.value, 16) >= 0;
+  return asked(m.disk.getxattr(place, record + DirentRecord.name, m.names.whiteout, m.scratch.value, 16)) >= 0;
 }
 
 function finish(m: Mount, directory: number, several: Map<number, number[]>): void {

@@ -9,7 +9,7 @@ import { disk, O } from '../layers/disk';
 import { JobKind } from '../layers/records';
 import type { CopyFileRange, Fallocate, Fsync, Lseek, Open, Read, Release, Reply, Write } from '../protocol/operations';
 import { stripSetid } from './attr';
-import { ALL, copyUpData, dataSource, findLowerData, openLowerData } from './copy-up';
+import { ALL, copyUpData, CUT, dataSource, findLowerData, openLowerData } from './copy-up';
 import { ownJob } from './job';
 import type { Mount } from './mount';
 import { closeData } from './node';
@@ -36,10 +36,11 @@ export function open(m: Mount, op: Open, reply: Reply): number {
   const writes = (op.flags & O.ACCMODE) !== O.RDONLY;
   if (writes || truncates) {
     if (!m.writable) return -Errno.EROFS;
-    const result = copyUpData(m, node, truncates ? 0 : ALL);
-    if (result !== 0) return result;
-    if (truncates) {
-      const emptied = truncate(m, node, op);
+    const result = truncates ? copyUpData(m, node, 0, (fd, name) => empty(m, op, fd, name)) : copyUpData(m, node, ALL);
+    if (result !== 0 && result !== CUT) return result;
+    if (truncates && result !== CUT) {
+      const place = m.place(node);
+      const emptied = place < 0 ? place : empty(m, op, m.placeFd, m.stablePlaceName());
       if (emptied < 0) return emptied;
     }
   }
@@ -51,12 +52,13 @@ export function open(m: Mount, op: Open, reply: Reply): number {
   return 0;
 }
 
-function truncate(m: Mount, node: number, op: Open): number {
-  const place = m.place(node);
-  if (place < 0) return place;
-  const name = m.stablePlaceName();
-  const result = disk.truncateat(m.placeFd, name, 0, 0);
-  return result < 0 || !op.killSuidgid ? result : stripSetid(m, m.placeFd, name, op);
+/** O_TRUNC of the file at (fd, name), and what that does to its mode: both or neither. */
+function empty(m: Mount, op: Open, fd: number, name: number): number {
+  const stripped = op.killSuidgid ? stripSetid(m, fd, name, op) : 0;
+  if (stripped < 0) return stripped;
+  const result = disk.truncateat(fd, name, 0, 0);
+  if (result < 0 && stripped > 0) disk.fchmodat(fd, name, stripped);
+  return result;
 }
 
 export function openFlags(m: Mount, fh: number): number {
@@ -88,11 +90,20 @@ export function grant(m: Mount, node: number, writable: boolean, readWrite: bool
   }
 }
 
+/** Counts a served open of a node that nobody else has open yet; its fh. */
+export function grantServed(m: Mount, node: number, writable: boolean): number {
+  m.lock(node);
+  m.i32[node + Inode.OPEN_CACHED]++;
+  m.unlock(node);
+  return writable ? Handle.WRITABLE : 0;
+}
+
 /** 1: the open is passthrough and the node's backing is registered; 0: it is served; design.md section 4 says when. The node is locked. */
 function takesPassthrough(m: Mount, node: number): number {
   const { i32 } = m;
   if (!m.has(MountFlags.PASSTHROUGH) || i32[node + Inode.OPEN_CACHED] > 0) return 0;
   const source = dataSource(m, node);
+  if (source === DataSource.LOWER && mustNotSwap(m, node)) return 0;
   if (i32[node + Inode.BACKING] !== 0) {
     if (i32[node + Inode.BACKING_SOURCE] === source) return 1;
     if (i32[node + Inode.OPEN_PASSTHROUGH] > 0) return -Errno.ESTALE;
@@ -112,6 +123,16 @@ function takesPassthrough(m: Mount, node: number): number {
   i32[node + Inode.BACKING_SOURCE] = source;
   i32[node + Inode.BACKING] = backing;
   return 1;
+}
+
+/**
+ * A lower with several names is served where it may be written, ELF or not: the ESTALE swap would lead only the name that is written through
+ * to the new node, and the kernel goes on with the old one under the others that it has cached.
+ */
+function mustNotSwap(m: Mount, node: number): boolean {
+  const { i32 } = m;
+  if (!m.writable || i32[node + Inode.OPEN_PASSTHROUGH] > 0 || m.has(MountFlags.PASSTHROUGH_ALWAYS)) return false;
+  return i32[node + Inode.NLINK] > 1 || (m.nodeFlags(node) & InodeFlags.LINKED) !== 0;
 }
 
 /** Programs and libraries are never rewritten in place in practice. Asked once per node; what was opened for it is kept to read from. */

@@ -17,8 +17,8 @@
  *
  * LOCKS. The image's directories come after all of the mount's: nobody who holds a lock of an image's node takes one of a mount's.
  */
-import { SystemError } from '../errno';
 import { ensureLoaded } from './directory';
+import { LayerError } from './failure';
 import type { Mount } from './mount';
 import { forget, nodeOf } from './node';
 import { Blob, Dentry, DentryFlags, Inode, LoadState } from './table/layout';
@@ -145,7 +145,7 @@ function ownChild(m: Mount, directory: number, shared: number): number {
   const { i32, table } = m;
   const name = i32[shared + Inode.DENTRY];
   const loaded = ensureLoaded(m, directory);
-  if (loaded < 0) throw new SystemError(-loaded);
+  if (loaded < 0) throw new LayerError(-loaded);
   let node: number;
   m.lock(directory);
   try {
@@ -155,7 +155,7 @@ function ownChild(m: Mount, directory: number, shared: number): number {
   } finally {
     m.unlock(directory);
   }
-  if (node < 0) throw new SystemError(-node);
+  if (node < 0) throw new LayerError(-node);
   const stands = i32[node + Inode.SHARED] === shared;
   forget(m, node, 1);
   return stands ? node : 0;

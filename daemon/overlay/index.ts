@@ -3,6 +3,7 @@ import { Errno } from '../errno';
 import type * as Op from '../protocol/operations';
 import type { Operations, Reply } from '../protocol/operations';
 import { getattr, setattr, statx } from './attr';
+import { LayerError } from './failure';
 import { copyFileRange, dropOpen, fallocate, fsync, lseek, open, read, release, write } from './file';
 import { lookup, readlink, statfs } from './lookup';
 import { create, link, mkdir, mknod, symlink, tmpfile } from './make';
@@ -16,6 +17,12 @@ import type { WorkerContext } from './worker';
 import { getxattr, listxattr, removexattr, setxattr } from './xattr';
 
 export { MountError, setUpMount, tearDownMount, type MountSpec } from './setup';
+
+/** The errno of a layer that did not answer; everything else goes on. */
+function failed(error: unknown): number {
+  if (error instanceof LayerError) return -error.errno;
+  throw error;
+}
 
 export class OverlayMount implements Operations {
   private readonly mount: Mount;
@@ -40,6 +47,8 @@ export class OverlayMount implements Operations {
     memory.lockShared(this.renameLock);
     try {
       return serve(this.mount, op, reply);
+    } catch (error) {
+      return failed(error);
     } finally {
       memory.unlockShared(this.renameLock);
     }
@@ -51,6 +60,8 @@ export class OverlayMount implements Operations {
     memory.lockShared(this.renameLock);
     try {
       return serve(this.mount, op);
+    } catch (error) {
+      return failed(error);
     } finally {
       memory.unlockShared(this.renameLock);
     }
@@ -115,7 +126,11 @@ export class OverlayMount implements Operations {
 
   rename(op: Op.Rename): number {
     this.begin();
-    return rename(this.mount, op);
+    try {
+      return rename(this.mount, op);
+    } catch (error) {
+      return failed(error);
+    }
   }
 
   link(op: Op.Link, reply: Reply): number {

@@ -5,7 +5,7 @@ import { FOREVER, type Lookup, type Readlink, type Reply } from '../protocol/ope
 import { ensureLoaded } from './directory';
 import { addShared, findShared, forgetNodeid, isShared, sharedDirectory } from './image';
 import type { Mount } from './mount';
-import { attributes, attrSeconds, directoryOf, nodeOf } from './node';
+import { attributes, attrSeconds, directoryOf, nodeOf, recorded } from './node';
 import { Dentry, Inode } from './table/layout';
 
 export function lookup(m: Mount, op: Lookup, reply: Reply): number {
@@ -63,6 +63,17 @@ export function answerEntry(m: Mount, node: number, reply: Reply): number {
   }
   reply.entry(m.nodeid(node), m.generation(node), FOREVER, attrSeconds(m, node), stat);
   return 0;
+}
+
+/**
+ * Answers with a node that was just made or linked, a lookup counted. That cannot fail any more: the name is there. `fresh`: the record has
+ * just been read.
+ */
+export function answerNew(m: Mount, node: number, fresh: boolean, reply: Reply): void {
+  const { stat } = m.scratch;
+  const known = fresh || attributes(m, node, stat) < 0;
+  if (known) recorded(m, node, stat);
+  reply.entry(m.nodeid(node), m.generation(node), FOREVER, known && !fresh ? 0 : attrSeconds(m, node), stat);
 }
 
 export function readlink(m: Mount, op: Readlink, reply: Reply): number {

@@ -7,6 +7,7 @@ import { Errno } from '../errno';
 import { Mode, O } from '../layers/disk';
 import { writeAscii } from '../layers/names';
 import { StatRecord } from '../layers/records';
+import { asked, LayerError } from './failure';
 import { Blob, Dentry } from './table/layout';
 import type { Mount } from './mount';
 
@@ -37,7 +38,7 @@ function join(path: string, name: string): string {
 /** Is the directory at (fd, name) opaque, in any dialect? 'y', 'x' (holds xattr whiteouts), or ''. */
 export function opaqueMark(m: Mount, fd: number, name: number, dialects: readonly number[]): string {
   for (const mark of dialects) {
-    const length = m.disk.getxattr(fd, name, mark, m.scratch.value, 16);
+    const length = asked(m.disk.getxattr(fd, name, mark, m.scratch.value, 16));
     if (length === 1) return text(m, m.scratch.value, 1);
   }
   return '';
@@ -45,7 +46,7 @@ export function opaqueMark(m: Mount, fd: number, name: number, dialects: readonl
 
 /** The redirect of (fd, name), or undefined. */
 export function redirectMark(m: Mount, fd: number, name: number): string | undefined {
-  const length = m.disk.getxattr(fd, name, m.names.redirect, m.scratch.value, m.scratch.valueCapacity);
+  const length = asked(m.disk.getxattr(fd, name, m.names.redirect, m.scratch.value, m.scratch.valueCapacity));
   return length > 0 ? text(m, m.scratch.value, length) : undefined;
 }
 
@@ -70,7 +71,7 @@ export function childLowers(m: Mount, parent: number, dentry: number): number[] 
     list.push(layer, path);
     if (layer === m.layerFds.length - 1) break;
     const fd = m.lowerDirectory(parent, position);
-    if (fd < 0) break;
+    if (fd < 0) throw new LayerError(-fd);
     if (opaqueMark(m, fd, table.name(dentry), names.opaqueDialects) === 'y') break;
     const redirect = redirectMark(m, fd, table.name(dentry));
     if (redirect !== undefined) {
@@ -127,9 +128,11 @@ function into(m: Mount, places: readonly LowerPlace[], name: string): Step {
       if (isHidden(m, place.layer, join(place.path, `.wh.${name}`))) break;
       continue;
     }
-    if (fd < 0) break;
+    if (fd === -Errno.ELOOP) break; // a symlink, which is a file here
+    if (fd < 0) throw new LayerError(-fd);
     m.closeLater(fd);
-    if (m.disk.stat(fd, m.names.empty, m.scratch.stat2) < 0) break;
+    const known = m.disk.stat(fd, m.names.empty, m.scratch.stat2);
+    if (known < 0) throw new LayerError(-known);
     const type = m.u32[(m.scratch.stat2 + StatRecord.mode) >> 2] & Mode.TYPE;
     if (type !== Mode.DIRECTORY) {
       if (type === Mode.CHARACTER && m.u32[(m.scratch.stat2 + StatRecord.rdev) >> 2] === 0) break;
@@ -158,7 +161,9 @@ function openPlace(m: Mount, layer: number, path: string): number {
 
 function isHidden(m: Mount, layer: number, path: string): boolean {
   const fd = openPlace(m, layer, path);
-  if (fd < 0) return false;
+  // a name that is one with `.wh.` before it may be too long to be there
+  if (fd === -Errno.ENOENT || fd === -Errno.ENOTDIR || fd === -Errno.ENAMETOOLONG || fd === -Errno.ELOOP) return false;
+  if (fd < 0) throw new LayerError(-fd);
   m.closeLater(fd);
   return true;
 }
@@ -171,9 +176,10 @@ export function findData(m: Mount, path: string, from: number): LowerPlace | und
   let { file } = walk(m, path, from);
   while (file !== undefined) {
     const fd = openPlace(m, file.layer, file.path);
-    if (fd < 0) return undefined;
+    if (fd === -Errno.ELOOP) return undefined;
+    if (fd < 0) throw new LayerError(-fd);
     m.closeLater(fd);
-    if (m.disk.getxattr(fd, m.names.empty, m.names.metacopy, m.scratch.value, 64) < 0) break;
+    if (asked(m.disk.getxattr(fd, m.names.empty, m.names.metacopy, m.scratch.value, 64)) < 0) break;
     const redirect = redirectMark(m, fd, m.names.empty);
     if (redirect?.startsWith('/') === true) ({ file } = walk(m, redirect.slice(1), file.layer + 1));
     else ({ file } = into(m, file.below, redirect ?? file.path.slice(file.path.lastIndexOf('/') + 1)));

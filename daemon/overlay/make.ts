@@ -21,10 +21,11 @@ import {
 } from '../protocol/operations';
 import { copyUpDirectory, copyUpMetadata, markImpure } from './copy-up';
 import { load } from './directory';
-import { grant, Handle, openFlags } from './file';
-import { answerEntry } from './lookup';
+import { asked } from './failure';
+import { grant, grantServed, Handle, openFlags } from './file';
+import { answerNew } from './lookup';
 import type { Mount } from './mount';
-import { attributes, attrSeconds, directoryOf, forget } from './node';
+import { attrSeconds, directoryOf, recorded } from './node';
 import { Dentry, DentryFlags, Inode, InodeFlags, Known } from './table/layout';
 
 /** Makes the object as `name` in the directory `fd` with mode bits `mode`. 0 or negative errno. */
@@ -60,14 +61,21 @@ function makeFakeWhiteout(m: Mount, op: Mknod): number {
   return make(m, op, (op.mode & Mode.PERMISSIONS) | Mode.CHARACTER, fakeWhiteoutMaker(m));
 }
 
-/** What RENAME_WHITEOUT leaves at `op.name`: a container's own char 0/0, as its node with a lookup counted. The directory is locked. */
-export function leaveFakeWhiteout(m: Mount, op: Rename, directory: number): number {
+/** What RENAME_WHITEOUT is to leave in `directory`, a container's own char 0/0, as `name` in the work directory; its attributes are in scratch.stat. */
+export function buildFakeWhiteout(m: Mount, op: Rename, directory: number, name: number): number {
   const make = new MakeOperation();
-  make.name = op.name;
-  make.nameLength = op.nameLength;
   make.uid = op.uid;
   make.gid = op.gid;
-  return makeLocked(m, make, directory, Mode.CHARACTER, fakeWhiteoutMaker(m));
+  const fd = m.upperDirectory(directory);
+  if (fd < 0) return fd;
+  const nest = m.freshName(m.scratch.path2);
+  return inNest(m, directory, fd, hasDefaultAcl(m, directory, fd), nest, (inside) => {
+    const made = makeHere(m, directory, make, Mode.CHARACTER, fakeWhiteoutMaker(m), inside, nest);
+    if (made < 0) return made;
+    const moved = disk.renameat2(inside, nest, m.workFd, name, RenameFlag.NOREPLACE);
+    if (moved < 0) disk.unlinkat(inside, nest, 0);
+    return moved;
+  });
 }
 
 function fakeWhiteoutMaker(m: Mount): Maker {
@@ -82,7 +90,9 @@ function fakeWhiteoutMaker(m: Mount): Maker {
 }
 
 function answerMade(m: Mount, node: number, reply: Reply): number {
-  return node < 0 ? node : answerEntry(m, node, reply);
+  if (node < 0) return node;
+  answerNew(m, node, true, reply);
+  return 0;
 }
 
 export function create(m: Mount, op: Create, reply: Reply): number {
@@ -97,13 +107,10 @@ export function create(m: Mount, op: Create, reply: Reply): number {
 function answerCreated(m: Mount, node: number, op: Create, reply: Reply): number {
   const { stat } = m.scratch;
   const access = op.flags & O.ACCMODE;
-  const fh = grant(m, node, access !== O.RDONLY, access === O.RDWR);
-  let result = fh;
-  if (fh >= 0) result = attributes(m, node, stat);
-  if (result < 0) {
-    forget(m, node, 1);
-    return result;
-  }
+  // the file is there: an open that cannot be passthrough is served
+  let fh = grant(m, node, access !== O.RDONLY, access === O.RDWR);
+  if (fh < 0) fh = grantServed(m, node, access !== O.RDONLY);
+  recorded(m, node, stat);
   const { context, i32 } = m;
   context.opened = m.nodeid(node);
   context.openedHandle = fh;
@@ -194,7 +201,7 @@ export function named(m: Mount, directory: number, old: number, name: number, le
 function hasDefaultAcl(m: Mount, directory: number, fd: number): boolean {
   const { i32 } = m;
   if (i32[directory + Inode.DEFAULT_ACL] === Known.UNKNOWN) {
-    const has = disk.getxattr(fd, m.names.empty, m.names.defaultAcl, m.scratch.value, 0) > 0;
+    const has = asked(disk.getxattr(fd, m.names.empty, m.names.defaultAcl, m.scratch.value, 0)) > 0;
     i32[directory + Inode.DEFAULT_ACL] = has ? Known.YES : Known.NO;
   }
   return i32[directory + Inode.DEFAULT_ACL] === Known.YES;
@@ -238,13 +245,8 @@ function makeOver(m: Mount, directory: number, op: Make, mode: number, maker: Ma
   const { scratch } = m;
   const isDirectory = (mode & Mode.TYPE) === Mode.DIRECTORY;
   const nest = m.freshName(scratch.path);
-  // a directory of its own gives it the group and the default ACL that it would inherit in place
-  let result = disk.mkdirat(m.workFd, nest, 0o700);
-  if (result < 0) return result;
-  const inside = disk.openDirectory(m.workFd, nest, length(m, nest));
-  try {
-    result = inside < 0 ? inside : likeParent(m, directory, fd, inside, acl);
-    if (result >= 0) result = makeHere(m, directory, op, mode, maker, inside, op.name);
+  return inNest(m, directory, fd, acl, nest, (inside) => {
+    let result = makeHere(m, directory, op, mode, maker, inside, op.name);
     if (result < 0) return result;
     if (isDirectory && lower) {
       m.u8[scratch.words] = 0x79;
@@ -254,6 +256,17 @@ function makeOver(m: Mount, directory: number, op: Make, mode: number, maker: Ma
     if (result < 0) disk.unlinkat(inside, op.name, isDirectory ? AT_REMOVEDIR : 0);
     else if (isDirectory) disk.unlinkat(inside, op.name, 0); // the whiteout
     return result;
+  });
+}
+
+/** Runs `work` in a directory of its own in the work directory: it gives what is made there the group and the default ACL that it would inherit in place. */
+function inNest(m: Mount, directory: number, fd: number, acl: boolean, nest: number, work: (inside: number) => number): number {
+  const result = disk.mkdirat(m.workFd, nest, 0o700);
+  if (result < 0) return result;
+  const inside = disk.openDirectory(m.workFd, nest, length(m, nest));
+  try {
+    const like = inside < 0 ? inside : likeParent(m, directory, fd, inside, acl);
+    return like < 0 ? like : work(inside);
   } finally {
     if (inside >= 0) disk.close(inside);
     disk.unlinkat(m.workFd, nest, AT_REMOVEDIR);
@@ -328,7 +341,8 @@ export function link(m: Mount, op: Link, reply: Reply): number {
   } finally {
     m.unlock(directory);
   }
-  return result < 0 ? result : answerEntry(m, target, reply);
+  if (result >= 0) answerNew(m, target, false, reply);
+  return Math.min(result, 0);
 }
 
 function linkLocked(m: Mount, op: Link, directory: number, target: number): number {
@@ -349,7 +363,10 @@ function linkLocked(m: Mount, op: Link, directory: number, target: number): numb
   result = m.place(target);
   if (result < 0) return result;
   const [fd, name] = [m.placeFd, m.stablePlaceName()];
-  if (old === 0) result = disk.linkat(fd, name, to, op.name);
+  const orphan = (flags & InodeFlags.ORPHAN) !== 0;
+  // what is reached by a link of ours among the orphans gives that one away
+  if (orphan) result = disk.renameat2(fd, name, to, op.name, old === 0 ? RenameFlag.NOREPLACE : 0);
+  else if (old === 0) result = disk.linkat(fd, name, to, op.name);
   else {
     const work = m.freshName(scratch.path2);
     result = disk.linkat(fd, name, m.workFd, work);
@@ -362,8 +379,8 @@ function linkLocked(m: Mount, op: Link, directory: number, target: number): numb
   const type = ((flags & InodeFlags.FAKE_WHITEOUT) !== 0 ? Mode.CHARACTER : i32[target + Inode.MODE] & Mode.TYPE) >>> 12;
   const dentry = named(m, directory, old, op.name, op.nameLength, type, target);
   table.bind(dentry, target);
-  if ((flags & InodeFlags.ORPHAN) !== 0) {
-    disk.unlinkat(m.orphansFd, m.orphanName(target), 0);
+  m.setFlags(target, InodeFlags.LINKED);
+  if (orphan) {
     i32[target + Inode.NLINK_DELTA] = 0;
     m.clearFlags(target, InodeFlags.ORPHAN | InodeFlags.GONE);
   }

@@ -5,6 +5,7 @@ import { JobSlot, StatRecord } from '../layers/records';
 import { FOREVER } from '../protocol/operations';
 import { keepLowerPath } from './copy-up';
 import { unload } from './directory';
+import { asked, LayerError } from './failure';
 import { adoptIndexed, findIndexed, indexedNumber } from './hardlinks';
 import { copyNames, standDown, standFor, twinOf } from './image';
 import { blobText, childLowers, findData, redirectMark, text, textBlob, walk } from './lowers';
@@ -41,7 +42,10 @@ function instantiate(m: Mount, directory: number, dentry: number): number {
   const type = u32[(stat + StatRecord.mode) >> 2] & Mode.TYPE;
   const several = type !== Mode.DIRECTORY && u32[(stat + StatRecord.nlink) >> 2] > 1;
   const joins = several && (inUpper || m.has(MountFlags.INDEX));
-  if (joins && !inUpper) indexedNumber(m, dentry, m.lowerLayer(directory, i32[dentry + Dentry.LOWER] - 1), place);
+  if (joins && !inUpper) {
+    const numbered = indexedNumber(m, dentry, m.lowerLayer(directory, i32[dentry + Dentry.LOWER] - 1), place);
+    if (numbered < 0) return numbered;
+  }
   if (joins) {
     const other = table.findIdent(m.index, i32[dentry + Dentry.INO_LOW], i32[dentry + Dentry.INO_HIGH]);
     if (other !== 0) return join(m, dentry, other);
@@ -60,6 +64,7 @@ function instantiate(m: Mount, directory: number, dentry: number): number {
     if (twin !== 0 && m.isDirectory(node) && !inUpper) copyNames(m, node, twin);
   } catch (error) {
     i32[node + Inode.LOOKUPS] = Lookups.DEAD;
+    if (i32[node + Inode.FIRST] !== 0) unload(m, node);
     table.freeInode(node);
     throw error;
   }
@@ -86,6 +91,10 @@ function join(m: Mount, dentry: number, node: number): number {
   return node;
 }
 
+function answered(result: number): void {
+  if (result < 0) throw new LayerError(-result);
+}
+
 function fromLower(m: Mount, directory: number, dentry: number, node: number, several: boolean): void {
   const { i32, table } = m;
   i32[node + Inode.LAYER] = m.lowerLayer(directory, i32[dentry + Dentry.LOWER] - 1) + 1;
@@ -93,7 +102,7 @@ function fromLower(m: Mount, directory: number, dentry: number, node: number, se
     setLowers(m, node, childLowers(m, directory, dentry), ownPath(m, directory, dentry));
     if (m.lowerCount(node) > 1) m.setFlags(node, InodeFlags.MERGED);
   } else if (several && m.has(MountFlags.INDEX)) {
-    findIndexed(m, node, m.lowerDirectory(directory, i32[dentry + Dentry.LOWER] - 1), table.name(dentry));
+    answered(findIndexed(m, node, m.lowerDirectory(directory, i32[dentry + Dentry.LOWER] - 1), table.name(dentry)));
     if (m.hasUpper(node)) keepLowerPath(m, node, dentry);
   }
 }
@@ -105,9 +114,9 @@ function fromUpper(m: Mount, directory: number, dentry: number, node: number, pl
   m.setFlags(node, InodeFlags.UPPER);
   const owned = (m.nodeFlags(directory) & (InodeFlags.MERGED | InodeFlags.IMPURE)) !== 0;
   if (m.isDirectory(node)) {
-    if (disk.getxattr(place, name, names.impure, value, 16) > 0) m.setFlags(node, InodeFlags.IMPURE);
+    if (asked(disk.getxattr(place, name, names.impure, value, 16)) > 0) m.setFlags(node, InodeFlags.IMPURE);
     if (!owned) return;
-    if (disk.getxattr(place, name, names.opaque, value, 16) === 1 && m.u8[value] === 0x79) {
+    if (asked(disk.getxattr(place, name, names.opaque, value, 16)) === 1 && m.u8[value] === 0x79) {
       m.setFlags(node, InodeFlags.OPAQUE);
       return;
     }
@@ -129,7 +138,7 @@ function fromUpper(m: Mount, directory: number, dentry: number, node: number, pl
   if (!owned) return;
   if (m.isRegular(node)) {
     if ((i32[dentry + Dentry.FLAGS] & DentryFlags.TYPE_MASK) << 12 !== Mode.REGULAR) m.setFlags(node, InodeFlags.FAKE_WHITEOUT);
-    if (disk.getxattr(place, name, names.metacopy, value, 64) >= 0) {
+    if (asked(disk.getxattr(place, name, names.metacopy, value, 64)) >= 0) {
       const redirect = redirectMark(m, place, name);
       const path =
         redirect === undefined
@@ -146,7 +155,7 @@ function fromUpper(m: Mount, directory: number, dentry: number, node: number, pl
       }
     }
   }
-  if (several && m.has(MountFlags.INDEX)) adoptIndexed(m, node, place, name);
+  if (several && m.has(MountFlags.INDEX)) answered(adoptIndexed(m, node, place, name));
 }
 
 /** st_blocks of a metacopy is its data's. */
@@ -208,6 +217,23 @@ export function attributes(m: Mount, node: number, out: number): number {
   } else {
     u32.copyWithin(at, node + Inode.ATTR, node + Inode.ATTR + STAT_WORDS);
   }
+  return adjust(m, flags, at);
+}
+
+/** Writes the attributes that the record remembers, as they are shown, to the stat record `out`: no layer is asked. */
+export function recorded(m: Mount, node: number, out: number): void {
+  const flags = m.nodeFlags(node);
+  const at = out >> 2;
+  m.u32.copyWithin(at, node + Inode.ATTR, node + Inode.ATTR + STAT_WORDS);
+  if ((flags & InodeFlags.FAKE_WHITEOUT) !== 0) {
+    m.u32[at + StatRecord.mode / 4] = (m.u32[at + StatRecord.mode / 4] & Mode.PERMISSIONS) | Mode.CHARACTER;
+    m.u32[at + StatRecord.rdev / 4] = 0;
+  }
+  adjust(m, flags, at);
+}
+
+function adjust(m: Mount, flags: number, at: number): number {
+  const { i32 } = m;
   if ((flags & InodeFlags.GONE) !== 0) i32[at + StatRecord.nlink / 4] = 0;
   else if ((flags & InodeFlags.MERGED) !== 0) i32[at + StatRecord.nlink / 4] = 1;
   if (m.squashUid >= 0) i32[at + StatRecord.uid / 4] = m.squashUid;
@@ -286,7 +312,10 @@ export function dispose(m: Mount, node: number): void {
     m.context.abandon(slot, [i32[(slot + JobSlot.a) >> 2], i32[(slot + JobSlot.b) >> 2]]);
     disk.unlinkat(m.workFd, m.workName(m.scratch.path, node), 0);
   }
-  if ((m.nodeFlags(node) & InodeFlags.ORPHAN) !== 0) disk.unlinkat(m.orphansFd, m.orphanName(node), 0);
+  const flags = m.nodeFlags(node);
+  if ((flags & InodeFlags.ORPHAN) !== 0) disk.unlinkat(m.orphansFd, m.orphanName(node), 0);
+  const indexed = InodeFlags.INDEXED | InodeFlags.GONE;
+  if ((flags & indexed) === indexed) disk.unlinkat(m.indexFd, m.table.blobBytes(i32[node + Inode.INDEX_NAME]), 0);
   if (i32[node + Inode.LOAD] !== LoadState.NOT || i32[node + Inode.FIRST] !== 0) unload(m, node);
   m.table.freeInode(node);
 }

@@ -128,34 +128,60 @@ export function keepReachable(m: Mount, dentry: number, node: number, fd: number
 
 /** The name exists in lowers only. */
 function unlinkLower(m: Mount, dentry: number, node: number, fd: number): number {
-  const result = disk.mknodat(fd, m.table.name(dentry), Mode.CHARACTER, 0);
+  const name = m.table.name(dentry);
+  const result = disk.mknodat(fd, name, Mode.CHARACTER, 0);
   if (result < 0) return result;
   if ((m.nodeFlags(node) & InodeFlags.INDEXED) === 0) {
     keepLowerPath(m, node, dentry);
     return 0;
   }
-  m.i32[node + Inode.NLINK_DELTA]--;
-  return dropIndexed(m, node);
+  const counted = countDown(m, node);
+  if (counted < 0) disk.unlinkat(fd, name, 0);
+  else dropIndexed(m, node);
+  return counted;
 }
 
-/** An indexed file has lost a name: the count is kept, and with the last name the index entry goes, or becomes the orphan. */
-export function dropIndexed(m: Mount, node: number): number {
+/**
+ * A name of an indexed file that only a lower had is hidden, or has become one of the upper's: the count, which is relative to the upper's, is
+ * one less. After that change, not before: a count that a crash leaves too high costs an index entry, one too low loses a file.
+ */
+export function countDown(m: Mount, node: number): number {
+  const { i32, table } = m;
+  i32[node + Inode.NLINK_DELTA]--;
+  const result = storeNlink(m, node, m.indexFd, table.blobBytes(i32[node + Inode.INDEX_NAME]));
+  if (result < 0) i32[node + Inode.NLINK_DELTA]++;
+  return result;
+}
+
+/** The count as it is now, in the form that follows the upper's: to be written before the upper loses a name. 0 or negative errno. */
+export function fixCount(m: Mount, node: number): number {
+  return storeNlink(m, node, m.indexFd, m.table.blobBytes(m.i32[node + Inode.INDEX_NAME]));
+}
+
+/**
+ * An indexed file has lost a name: with the last one the index entry goes, or becomes the orphan. The name is gone already: what fails here
+ * leaves an entry that is dropped with the node, or by the kernel at its next mount (ovl_indexdir_cleanup).
+ */
+export function dropIndexed(m: Mount, node: number): void {
   const { i32, u32, table, scratch } = m;
   const name = table.blobBytes(i32[node + Inode.INDEX_NAME]);
-  const result = disk.stat(m.indexFd, name, scratch.stat2);
-  if (result < 0) return result;
-  if (u32[(scratch.stat2 + StatRecord.nlink) >> 2] + i32[node + Inode.NLINK_DELTA] > 0) return storeNlink(m, node, m.indexFd, name);
-  if (!isOpen(m, node)) return disk.unlinkat(m.indexFd, name, 0);
-  const kept = disk.renameat2(m.indexFd, name, m.orphansFd, m.orphanName(node), 0);
-  if (kept >= 0) {
-    m.clearFlags(node, InodeFlags.INDEXED);
-    m.setFlags(node, InodeFlags.ORPHAN);
+  if (disk.stat(m.indexFd, name, scratch.stat2) < 0) return;
+  if (u32[(scratch.stat2 + StatRecord.nlink) >> 2] + i32[node + Inode.NLINK_DELTA] > 0) return;
+  if (!mayBeOpen(m, node)) {
+    disk.unlinkat(m.indexFd, name, 0);
+    return;
   }
-  return kept;
+  if (disk.renameat2(m.indexFd, name, m.orphansFd, m.orphanName(node), 0) < 0) return;
+  m.clearFlags(node, InodeFlags.INDEXED);
+  m.setFlags(node, InodeFlags.ORPHAN);
 }
 
-export function isOpen(m: Mount, node: number): boolean {
-  return m.i32[node + Inode.OPEN_PASSTHROUGH] > 0 || m.i32[node + Inode.OPEN_CACHED] > 0;
+/** Opens of regular files are counted; those of FIFOs, devices and sockets never reach us. */
+export function mayBeOpen(m: Mount, node: number): boolean {
+  const { i32 } = m;
+  if (i32[node + Inode.OPEN_PASSTHROUGH] > 0 || i32[node + Inode.OPEN_CACHED] > 0) return true;
+  const type = i32[node + Inode.MODE] & Mode.TYPE;
+  return type !== Mode.REGULAR && type !== Mode.LINK && type !== Mode.DIRECTORY;
 }
 
 function unlinkUpper(m: Mount, dentry: number, node: number, fd: number, last: boolean): number {
@@ -164,17 +190,22 @@ function unlinkUpper(m: Mount, dentry: number, node: number, fd: number, last: b
   const whiteout = (i32[dentry + Dentry.FLAGS] & DentryFlags.LOWER) !== 0;
   const indexed = (m.nodeFlags(node) & InodeFlags.INDEXED) !== 0;
   const orphan = (m.nodeFlags(node) & InodeFlags.ORPHAN) !== 0;
+  if (indexed) {
+    const counted = fixCount(m, node);
+    if (counted < 0) return counted;
+  }
   if (!last) {
     const kept = keepReachable(m, dentry, node, fd);
     if (kept < 0) return kept;
-  } else if (isOpen(m, node) && !indexed && !orphan) {
+  } else if (mayBeOpen(m, node) && !indexed && !orphan) {
     const kept = disk.renameat2(fd, name, m.orphansFd, m.orphanName(node), whiteout ? RenameFlag.WHITEOUT : 0);
     if (kept >= 0) m.setFlags(node, InodeFlags.ORPHAN);
     return kept;
   }
   if (last && !orphan) freeLater(m, node, fd, name);
   const result = removeUpper(m, fd, name, whiteout, 0);
-  return result < 0 || !indexed ? result : dropIndexed(m, node);
+  if (result >= 0 && indexed) dropIndexed(m, node);
+  return result;
 }
 
 /** Takes a name out of the upper; with `whiteout`, one stands in its place from the same instant on. */
@@ -182,7 +213,9 @@ export function removeUpper(m: Mount, fd: number, name: number, whiteout: boolea
   if (!whiteout) return disk.unlinkat(fd, name, flags);
   const work = m.freshName(m.scratch.path2);
   const result = disk.renameat2(fd, name, m.workFd, work, RenameFlag.WHITEOUT);
-  return result < 0 ? result : disk.unlinkat(m.workFd, work, flags);
+  // the name is gone; what resists here is swept at the next mount
+  if (result >= 0) disk.unlinkat(m.workFd, work, flags);
+  return result;
 }
 
 /** Keeps a huge file open over its unlinking, and closes it in a job. */

@@ -4,25 +4,27 @@
  * where it would merge (opaque).
  */
 import { Errno } from '../errno';
-import { disk, DirentType, Mode, RenameFlag } from '../layers/disk';
+import { disk, DirentType, RenameFlag } from '../layers/disk';
 import { StatRecord } from '../layers/records';
 import type { Rename } from '../protocol/operations';
 import { copyUpDirectory, copyUpMetadata, keepLowerPath, markImpure, writeIno } from './copy-up';
 import { load } from './directory';
 import { blobText } from './lowers';
-import { isReserved, leaveFakeWhiteout, named } from './make';
+import { buildFakeWhiteout, isReserved, named } from './make';
 import type { Mount } from './mount';
 import { attributes, directoryOf, forget, nodeOf } from './node';
 import { remember } from './record';
 import {
+  countDown,
   countsAgain,
   dropIndexed,
   emptied,
+  fixCount,
   freeLater,
   isLastName,
-  isOpen,
   keepReachable,
   lostName,
+  mayBeOpen,
   needsIndex,
   removeTree,
 } from './remove';
@@ -36,8 +38,6 @@ interface End {
   dentry: number;
   /** 0: there is nothing of that name */
   node: number;
-  /** what RENAME_WHITEOUT left there; 0: nothing */
-  left: number;
 }
 
 const KNOWN_FLAGS = RenameFlag.NOREPLACE | RenameFlag.EXCHANGE | RenameFlag.WHITEOUT;
@@ -79,8 +79,8 @@ function attempt(m: Mount, op: Rename, from: number, to: number, exclusive: bool
   let result = copyUpDirectory(m, from);
   if (result >= 0) result = copyUpDirectory(m, to);
   if (result < 0) return result;
-  const source: End = { directory: from, name: op.name, length: op.nameLength, dentry: 0, node: 0, left: 0 };
-  const target: End = { directory: to, name: op.newName, length: op.newNameLength, dentry: 0, node: 0, left: 0 };
+  const source: End = { directory: from, name: op.name, length: op.nameLength, dentry: 0, node: 0 };
+  const target: End = { directory: to, name: op.newName, length: op.newNameLength, dentry: 0, node: 0 };
   try {
     // find both ends and copy up what moves, until nothing is left to be done before the locks
     for (;;) {
@@ -88,7 +88,8 @@ function attempt(m: Mount, op: Rename, from: number, to: number, exclusive: bool
       let ready: number;
       try {
         ready = prepare(m, op, source, target, exclusive);
-        if (ready === READY) return finish(m, op, source, moveLocked(m, op, source, target));
+        if (ready === READY)
+          return (op.flags & RenameFlag.WHITEOUT) !== 0 ? moveAndLeave(m, op, source, target) : moveLocked(m, op, source, target);
       } finally {
         unlockDirectories(m, from, to);
       }
@@ -103,11 +104,43 @@ function attempt(m: Mount, op: Rename, from: number, to: number, exclusive: bool
   }
 }
 
-/** RENAME_WHITEOUT: the container's own whiteout, which it sees as a char 0/0, is left where the source was. */
-function finish(m: Mount, op: Rename, source: End, result: number): number {
-  if (result < 0 || (op.flags & RenameFlag.WHITEOUT) === 0) return result;
-  source.left = leaveFakeWhiteout(m, op, source.directory);
-  return Math.min(source.left, 0);
+/** RENAME_WHITEOUT: the container's own whiteout, which it sees as a char 0/0, is left where the source was. It is built before anything moves. */
+function moveAndLeave(m: Mount, op: Rename, source: End, target: End): number {
+  const { i32, u8, table, scratch } = m;
+  const built = m.freshName(scratch.path);
+  const name = Buffer.from(u8.subarray(built, u8.indexOf(0, built) + 1));
+  let result = buildFakeWhiteout(m, op, source.directory, built);
+  if (result < 0) return result;
+  const [low, high] = [i32[scratch.stat >> 2], m.inoHigh(i32[(scratch.stat >> 2) + 1], -1)];
+  const vacant = target.node === 0;
+  result = moveLocked(m, op, source, target);
+  u8.set(name, scratch.path);
+  if (result < 0) {
+    disk.unlinkat(m.workFd, scratch.path, 0);
+    return result;
+  }
+  const fd = m.upperDirectory(source.directory);
+  result = fd < 0 ? fd : disk.renameat2(m.workFd, scratch.path, fd, source.name, 0);
+  if (result < 0) {
+    disk.unlinkat(m.workFd, scratch.path, 0);
+    if (vacant) moveBack(m, op, source, target);
+    return result;
+  }
+  const old = table.find(source.directory, source.name, source.length);
+  const flags = DentryFlags.UPPER | DirentType.CHARACTER;
+  if (old !== 0) table.setDentryFlags(old, (i32[old + Dentry.FLAGS] & DentryFlags.LOWER) | flags);
+  const dentry = old !== 0 ? old : table.addDentry(source.directory, source.name, source.length, flags, 0);
+  i32[dentry + Dentry.INO_LOW] = low;
+  i32[dentry + Dentry.INO_HIGH] = high;
+  return 0;
+}
+
+/** What has just moved to a name that was free goes back. */
+function moveBack(m: Mount, op: Rename, source: End, target: End): void {
+  const { table } = m;
+  const from = { ...target, dentry: table.find(target.directory, target.name, target.length), node: source.node };
+  const to = { ...source, dentry: table.find(source.directory, source.name, source.length), node: 0 };
+  moveLocked(m, op, from, to);
 }
 
 const READY = 1 << 21;
@@ -118,9 +151,7 @@ const TARGET_FIRST = 1 << 23;
 function drop(m: Mount, ...ends: End[]): void {
   for (const end of ends) {
     if (end.node > 0) forget(m, end.node, 1);
-    if (end.left > 0) forget(m, end.left, 1);
     end.node = 0;
-    end.left = 0;
   }
 }
 
@@ -250,24 +281,23 @@ function move(m: Mount, source: End, target: End): number {
   let result = markForPlace(m, source.node, target.directory, target.dentry);
   if (result < 0) return result;
   let last = false;
+  let saved = 0;
   if (target.node !== 0) {
     result = attributes(m, target.node, scratch.stat);
     if (result < 0) return result;
     remember(m, target.node, scratch.stat);
     last = m.isDirectory(target.node) || isLastName(m, target.node, i32[(scratch.stat + StatRecord.nlink) >> 2]);
-    result = saveTarget(m, target, toFd, last);
-    if (result < 0) return result;
+    saved = saveTarget(m, target, toFd, last);
+    if (saved < 0) return saved;
   }
-  const whiteout = hasLower(m, source.dentry);
-  result = inUpper(m, source.dentry)
-    ? moveUpper(m, source, target, fromFd, toFd, whiteout)
-    : moveAlias(m, source, target, fromFd, toFd, whiteout);
-  if (result < 0) return result;
+  result = solidify(m, source, fromFd);
+  if (result >= 0) result = moveUpper(m, source, target, fromFd, toFd, hasLower(m, source.dentry));
+  if (result < 0) {
+    if (saved === SAVED_LAST) unsave(m, target.node);
+    return result;
+  }
   if (target.node !== 0) {
-    if ((m.nodeFlags(target.node) & InodeFlags.INDEXED) !== 0) {
-      if (!inUpper(m, target.dentry)) i32[target.node + Inode.NLINK_DELTA]--;
-      dropIndexed(m, target.node);
-    }
+    if ((m.nodeFlags(target.node) & InodeFlags.INDEXED) !== 0) dropIndexed(m, target.node);
     forgetTarget(m, target, last);
   }
   retitle(m, source, target);
@@ -282,22 +312,36 @@ function movedTo(m: Mount, source: End, target: End): void {
   m.context.staleContent = true;
 }
 
-/** The target's file loses this name: what must survive is put where it can be reached. */
+/** saveTarget has given the file its last name's successor. */
+const SAVED_LAST = 1;
+
+/** The target's file loses this name: what must survive is put where it can be reached. SAVED_LAST, 0, or a negative errno. */
 function saveTarget(m: Mount, target: End, toFd: number, last: boolean): number {
   const { node, dentry } = target;
-  const flags = m.nodeFlags(node);
   if (m.isDirectory(node)) return 0;
+  if ((m.nodeFlags(node) & InodeFlags.INDEXED) !== 0) {
+    const counted = inUpper(m, dentry) ? fixCount(m, node) : solidify(m, target, toFd);
+    if (counted < 0) return counted;
+  }
+  const flags = m.nodeFlags(node);
   if (!inUpper(m, dentry)) return 0;
   const name = m.table.name(dentry);
   if (!last) return keepReachable(m, dentry, node, toFd);
   if ((flags & (InodeFlags.INDEXED | InodeFlags.ORPHAN)) !== 0) return 0;
-  if (!isOpen(m, node)) {
+  if (!mayBeOpen(m, node)) {
     freeLater(m, node, toFd, name);
     return 0;
   }
   const kept = disk.linkat(toFd, name, m.orphansFd, m.orphanName(node));
-  if (kept >= 0) m.setFlags(node, InodeFlags.ORPHAN);
-  return kept;
+  if (kept < 0) return kept;
+  m.setFlags(node, InodeFlags.ORPHAN);
+  return SAVED_LAST;
+}
+
+/** The name was not lost after all. */
+function unsave(m: Mount, node: number): void {
+  if (disk.unlinkat(m.orphansFd, m.orphanName(node), 0) >= 0) m.clearFlags(node, InodeFlags.ORPHAN);
+  else m.i32[node + Inode.NLINK_DELTA] = -1; // as one of several names that keepReachable saved
 }
 
 function forgetTarget(m: Mount, target: End, last: boolean): void {
@@ -327,30 +371,15 @@ function moveUpper(m: Mount, source: End, target: End, fromFd: number, toFd: num
   const swapped = disk.renameat2(fromFd, source.name, toFd, target.name, RenameFlag.EXCHANGE);
   if (swapped < 0) return swapped;
   // what was the target now stands at the source's name; a whiteout there is just what is wanted, or goes
-  if (m.dentryType(target.dentry) !== DirentType.DIRECTORY) return whiteout ? 0 : disk.unlinkat(fromFd, source.name, 0);
-  const work = m.freshName(m.scratch.path2);
-  const aside = disk.renameat2(fromFd, source.name, m.workFd, work, flags);
-  if (aside >= 0) removeTree(m, m.workFd, work);
-  return Math.min(aside, 0);
-}
-
-/** The source's name is a lower's, its file is in the index: the new name is a link to it, the old one a whiteout. */
-function moveAlias(m: Mount, source: End, target: End, fromFd: number, toFd: number, whiteout: boolean): number {
-  const { i32, scratch } = m;
-  let result = m.place(source.node);
-  if (result < 0) return result;
-  const work = m.freshName(scratch.path2);
-  result = disk.linkat(m.placeFd, m.placeName, m.workFd, work);
-  if (result < 0) return result;
-  result = disk.renameat2(m.workFd, work, toFd, target.name, 0);
-  if (result < 0) {
-    disk.unlinkat(m.workFd, work, 0);
-    return result;
+  let cleared: number;
+  if (m.dentryType(target.dentry) !== DirentType.DIRECTORY) cleared = whiteout ? 0 : disk.unlinkat(fromFd, source.name, 0);
+  else {
+    const work = m.freshName(m.scratch.path2);
+    cleared = disk.renameat2(fromFd, source.name, m.workFd, work, flags);
+    if (cleared >= 0) removeTree(m, m.workFd, work);
   }
-  if (whiteout) result = disk.mknodat(fromFd, source.name, Mode.CHARACTER, 0);
-  if (result < 0) return result;
-  i32[source.node + Inode.NLINK_DELTA]--;
-  return dropIndexed(m, source.node);
+  if (cleared < 0) disk.renameat2(fromFd, source.name, toFd, target.name, RenameFlag.EXCHANGE);
+  return Math.min(cleared, 0);
 }
 
 /** The table's side: the source's dentry leaves, the target's name leads to the source's node. */
@@ -391,7 +420,7 @@ function exchange(m: Mount, source: End, target: End): number {
   return 0;
 }
 
-/** An indexed file's name that only a lower has becomes an upper name, so that it can change places. */
+/** An indexed file's name that only a lower has becomes an upper name, so that it can move. The tree is the same before and after. */
 function solidify(m: Mount, end: End, fd: number): number {
   const { i32, table } = m;
   if (inUpper(m, end.dentry)) return 0;
@@ -399,7 +428,11 @@ function solidify(m: Mount, end: End, fd: number): number {
   if (result < 0) return result;
   result = disk.linkat(m.placeFd, m.placeName, fd, end.name);
   if (result < 0) return result;
-  i32[end.node + Inode.NLINK_DELTA]--;
+  result = countDown(m, end.node);
+  if (result < 0) {
+    disk.unlinkat(fd, end.name, 0);
+    return result;
+  }
   table.setDentryFlags(end.dentry, i32[end.dentry + Dentry.FLAGS] | DentryFlags.UPPER);
-  return dropIndexed(m, end.node);
+  return 0;
 }

@@ -7,7 +7,7 @@ import { disk, Mode } from '../layers/disk';
 import { startsWith } from '../layers/names';
 import { StatRecord } from '../layers/records';
 import type { Getxattr, Listxattr, Removexattr, Reply, Setxattr } from '../protocol/operations';
-import { copyUpMetadata, refresh } from './copy-up';
+import { copyUpMetadata, dropCapability, refresh } from './copy-up';
 import type { Mount } from './mount';
 import { Inode, InodeFlags, Known, MountFlags } from './table/layout';
 
@@ -117,11 +117,16 @@ export function setxattr(m: Mount, op: Setxattr): number {
 
 export function removexattr(m: Mount, op: Removexattr): number {
   if (keptName(m, op.name, op.nameLength) === 0) return -Errno.ENODATA;
+  if (m.writable && readable(m, m.node(op.node)) === -Errno.ENODATA) return -Errno.ENODATA;
   const ready = changeable(m, op.node);
   if (ready !== 0) return ready;
   const [fd, place] = [m.placeFd, m.stablePlaceName()];
   const result = disk.removexattr(fd, place, keptName(m, op.name, op.nameLength));
-  if (result >= 0 && startsWith(m.u8, op.name, 'security.capability')) m.setFlags(m.node(op.node), InodeFlags.LOST_CAPABILITY);
+  if (result >= 0 && startsWith(m.u8, op.name, 'security.capability')) {
+    const node = m.node(op.node);
+    m.setFlags(node, InodeFlags.LOST_CAPABILITY);
+    dropCapability(m, node, fd, place);
+  }
   return result < 0 ? result : changed(m, op.node, op.name);
 }
 
@@ -130,7 +135,8 @@ function changed(m: Mount, nodeid: number, name: number): number {
   if (!startsWith(m.u8, name, 'system.')) return 0;
   const node = m.node(nodeid);
   if (m.isDirectory(node)) m.i32[node + Inode.DEFAULT_ACL] = Known.UNKNOWN;
-  return refresh(m, node);
+  refresh(m, node); // it is changed, whether the layer says how it is now or not
+  return 0;
 }
 
 /** FUSE_SETXATTR_ACL_KILL_SGID: the caller is not in the file's group. */

@@ -1,14 +1,56 @@
 /**
  * Fault injection for tests, in a build with PLYFS_FAULTS=1: named calls that fail, or start late, on demand.
+ *
+ * From inside the process by faultSet; from another one by a file that both map, which PLYFS_FAULT_CONTROL names (test/support/faults.ts).
  */
 #include "args.h"
 
 #if PLYFS_FAULTS
 
 #include <pthread.h>
+#include <stdlib.h>
+#include <sys/mman.h>
 #include <time.h>
+#include <unistd.h>
 
-enum { MOST_RULES = 64, MOST_NAME = 48 };
+enum { MOST_RULES = 64, MOST_NAME = 48, MOST_LOGGED = 1024 };
+
+/** The file. Its owner writes it while `on` is 0; we count in `seen` and write the names of what counted to `log`. */
+struct Control {
+  _Atomic int32_t on;
+  /** the call that fails, counted from 0 over all that count, and how many from there on (-1: all) */
+  int32_t failAt, times, error;
+  _Atomic int32_t seen, failed;
+  int32_t nameCount;
+  char names[MOST_RULES][MOST_NAME];
+  char log[MOST_LOGGED][MOST_NAME];
+};
+
+static struct Control *control;
+static pthread_once_t controlOnce = PTHREAD_ONCE_INIT;
+
+static void openControl(void) {
+  const char *path = getenv("PLYFS_FAULT_CONTROL");
+  int fd = path ? open(path, O_RDWR | O_CLOEXEC) : -1;
+  if (fd < 0) return;
+  void *mapped = mmap(NULL, sizeof *control, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
+  close(fd);
+  if (mapped != MAP_FAILED) control = mapped;
+}
+
+static int32_t controlCheck(const char *name) {
+  pthread_once(&controlOnce, openControl);
+  if (!control || atomic_load(&control->on) == 0) return 0;
+  int32_t i = 0;
+  while (i < control->nameCount && i < MOST_RULES && strncmp(control->names[i], name, MOST_NAME) != 0) i++;
+  if (i == control->nameCount || i == MOST_RULES) return 0;
+  int32_t at = atomic_fetch_add(&control->seen, 1);
+  if (at < MOST_LOGGED) snprintf(control->log[at], MOST_NAME, "%s", name);
+  bool hit = control->failAt >= 0 && at >= control->failAt && (control->times < 0 || at < control->failAt + control->times);
+  if (!hit) return 0;
+  atomic_fetch_add(&control->failed, 1);
+  return -control->error;
+}
 
 struct Rule {
   char name[MOST_NAME];
@@ -29,6 +71,8 @@ static struct Rule *findRule(const char *name) {
 }
 
 int32_t faultCheck(const char *name) {
+  int32_t asked = controlCheck(name);
+  if (asked < 0) return asked;
   struct Rule rule = {0};
   bool hit = false;
   pthread_mutex_lock(&rulesLock);

@@ -5,6 +5,8 @@ import create from './cases/create.js';
 import data from './cases/data.js';
 import directories from './cases/directories.js';
 import identity from './cases/identity.js';
+import letter from './cases/letter.js';
+import limits from './cases/limits.js';
 import links from './cases/links.js';
 import lookup from './cases/lookup.js';
 import mappings from './cases/mappings.js';
@@ -35,6 +37,8 @@ const groups: readonly Group[] = [
   identity,
   whiteouts,
   copyup,
+  letter,
+  limits,
 ];
 
 /** PLYFS_CONFORMANCE_CASES is a pattern for "subject: name". */

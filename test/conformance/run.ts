@@ -26,6 +26,8 @@ const CASE_LIMIT_MS = 20_000;
 interface Settings {
   lowers: readonly Lower[];
   readOnly?: boolean;
+  /** of overlays: where the upper is made */
+  upperIn?: string;
 }
 
 /** Brings the target up, runs, hands the unmounted directories to `afterwards`, takes all down. */
@@ -38,7 +40,9 @@ export async function runOn(
 ): Promise<Run> {
   const readOnly = settings.readOnly ?? false;
   const lowers = target.name === 'host' ? [stack.host] : settings.lowers;
-  const mounted = await target.setup(lowers, { readOnly, ...(readOnly || target.name === 'host' ? {} : { upper: stack.upper }) });
+  const { upperIn } = settings;
+  const own = { upper: stack.upper, ...(upperIn !== undefined ? { upperIn } : {}) };
+  const mounted = await target.setup(lowers, { readOnly, ...(readOnly || target.name === 'host' ? {} : own) });
   try {
     const run = await runCases(mounted, target.name, cases);
     if (run.stopped === undefined) await afterwards?.(mounted, run);

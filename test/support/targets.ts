@@ -19,10 +19,14 @@ export interface SetupOptions {
   readOnly?: boolean;
   /** what the upper holds before the mount: a tree to be made, or an upper with its work directory that another mount wrote */
   upper?: Tree | { upper: string; work: string };
+  /** where upper and work directory are made, when they are not to be on /tmp */
+  upperIn?: string;
   /** further mount options, of the target's own kind */
   mountOptions?: readonly string[];
   /** plyfs: file that its engine's log is appended to */
   log?: string;
+  /** plyfs: its environment, where it is not ours */
+  env?: NodeJS.ProcessEnv;
 }
 
 export interface Mounted {
@@ -81,6 +85,10 @@ abstract class Directories implements Mounted {
       this.upper = upper.upper;
       this.work = upper.work;
     } else {
+      if (this.options.upperIn !== undefined) {
+        this.upper = path.join(this.options.upperIn, 'u');
+        this.work = path.join(this.options.upperIn, 'w');
+      }
       await buildIn(this.upper, upper ?? {});
       fs.mkdirSync(this.work);
     }
@@ -105,6 +113,7 @@ abstract class Directories implements Mounted {
     try {
       await this.unmount();
     } finally {
+      if (this.options.upperIn !== undefined) await must('rm', ['-rf', this.upper, this.work]);
       await removeDirectory(this.base);
     }
   }
@@ -201,7 +210,8 @@ class Plyfs extends Directories {
     if (!fs.existsSync(plyfsBinary)) throw new Error(`${plyfsBinary} does not exist: make build`);
     const options = this.withExtra(this.layerOptions(this.lowers), ...this.variant);
     const log = this.options.log === undefined ? [] : ['--log', this.options.log];
-    await must(plyfsBinary, [...log, '-o', options, this.mountpoint], { timeoutMs: 20_000 });
+    const { env = process.env } = this.options;
+    await must(plyfsBinary, [...log, '-o', options, this.mountpoint], { timeoutMs: 20_000, env });
   }
 }
 

@@ -218,6 +218,7 @@ export const enum InodeFlags {
   /** a container's own char 0/0 */ FAKE_WHITEOUT = 1 << 13,
   /** the kernel refused a passthrough backing: served */ NO_BACKING = 1 << 14,
   /** security.capability was just removed: the SETATTR without a field that follows may be about that only */ LOST_CAPABILITY = 1 << 15,
+  /** was given a further name by LINK */ LINKED = 1 << 16,
 }
 
 export const enum LoadState {

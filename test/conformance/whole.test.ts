@@ -1,0 +1,428 @@
+/**
+ * Mounts that no row of cases shows: deep, wide and large ones, many lowers, several processes at once, overlays on top of overlays.
+ * PLYFS_TEST_LONG=1 makes them larger.
+ */
+import fs from 'node:fs';
+import path from 'node:path';
+import t from 'tap';
+import { build, dir, file, hard, type Tree } from '../support/layers.js';
+import { leftBehind, removeDirectory, temporaryDirectory } from '../support/leaks.js';
+import { must, run, unmount } from '../support/mounts.js';
+import { script } from '../support/script.js';
+import { type Outcome, Syscalls } from '../support/syscalls.js';
+import { type Lower, type Mounted, plyfsBinary, type SetupOptions, target } from '../support/targets.js';
+import { difference, manifest } from '../support/trees.js';
+import { Normaliser } from './normalise.js';
+
+const raw = String.raw;
+const long = process.env['PLYFS_TEST_LONG'] === '1';
+
+async function mounted(
+  name: string,
+  lowers: readonly Lower[],
+  work: (mount: Mounted) => Promise<void>,
+  options: SetupOptions = {},
+): Promise<void> {
+  const mount = await target(name).setup(lowers, options);
+  try {
+    await work(mount);
+  } finally {
+    await mount.teardown();
+  }
+}
+
+async function play(mount: Mounted, text: string, timeoutMs = 60_000): Promise<Outcome[]> {
+  const helper = Syscalls.start(mount.mountpoint, { timeoutMs, onHang: () => mount.tearAway() });
+  try {
+    return await helper.run(script(text));
+  } finally {
+    await helper.end();
+  }
+}
+
+const errors = (outcomes: readonly Outcome[]): string[] => outcomes.map(({ error }) => error);
+
+// ---- deep ------------------------------------------------------------------------------------------------------------------------------
+
+const DEPTH = 25;
+const name = (depth: number): string => `${depth}`.padEnd(200, 'n');
+/** Descends `from` to `to` by descriptors: the path is longer than any that a call takes. */
+const descend = (from: number, to: number, prefix = 'd', make = false): string =>
+  Array.from({ length: to - from }, (_, i) => {
+    const depth = from + i;
+    const at = depth === 0 ? '' : `at=${prefix}${depth - 1}`;
+    return `${make ? `mkdir ${name(depth)} ${at}\n` : ''}open ${prefix}${depth} ${name(depth)} ${at} flags=O_RDONLY|O_DIRECTORY`;
+  }).join('\n');
+const last = DEPTH - 1;
+
+t.test('directories nested past 4,096 bytes', async (t) => {
+  const base = temporaryDirectory();
+  const make = `${descend(0, DEPTH, 'd', true)}
+    write f at=d${last} data=bottom flags=O_CREAT
+    write g at=d${last} data=other flags=O_CREAT
+    link g h at=d${last} toat=d${last}
+    mkdir s at=d${last}
+    write s/x at=d${last} data=1 flags=O_CREAT`;
+  const steps = `${descend(0, DEPTH)}
+    read f at=d${last}
+    list fd=d${last}
+    chmod f 0600 at=d${last}
+    stat f at=d${last}
+    read f at=d${last}
+    write f at=d${last} off=0 data=BOT
+    read f at=d${last}
+    write g at=d${last} data=more flags=O_APPEND
+    read h at=d${last}
+    unlink g at=d${last}
+    rename f F at=d${last} toat=d${last}
+    rename f nope at=d${last} toat=d${last}
+    write new at=d${last} data=new flags=O_CREAT
+    unlink new at=d${last}
+    mkdir t at=d${last}
+    write t/y at=d${last} data=2 flags=O_CREAT
+    rename t u at=d${last} toat=d${last}
+    read u/y at=d${last}
+    list fd=d${last}
+    rename ${name(0)} top
+    read F at=d${last}
+    list fd=d${last}`;
+  const again = `open d0 top flags=O_RDONLY|O_DIRECTORY
+    ${descend(1, DEPTH)}
+    read F at=d${last}
+    read h at=d${last}
+    list fd=d${last}
+    unlink F at=d${last}
+    unlink h at=d${last}
+    list fd=d${last}`;
+  try {
+    const facts: Record<string, unknown> = {};
+    for (const kind of ['host', 'plyfs']) {
+      const lower = path.join(base, kind);
+      fs.mkdirSync(lower);
+      const helper = Syscalls.start(lower);
+      t.same([...new Set(errors(await helper.run(script(make))))], ['ok'], 'the lower is made');
+      await helper.end();
+      const options = kind === 'host' ? { lower } : undefined;
+      // the host works on the layer itself: cp and a kernel overlay do not reach so deep
+      const mount = options === undefined ? await target(kind).setup([lower]) : undefined;
+      const at = mount?.mountpoint ?? lower;
+      const normaliser = new Normaliser([]);
+      const both: unknown[] = [];
+      for (const text of [steps, again]) {
+        const one = Syscalls.start(at, { timeoutMs: 60_000, onHang: () => mount?.tearAway() });
+        const lines = script(text);
+        both.push(normaliser.facts(lines, await one.run(lines)));
+        await one.end();
+        await mount?.remount();
+      }
+      facts[kind] = both;
+      if (mount !== undefined) {
+        const helper2 = Syscalls.start(mount.mountpoint);
+        t.same(errors(await helper2.run(['remove path=top'])), ['ok'], 'all of it can be removed');
+        await helper2.end();
+        t.same(fs.readdirSync(path.join(mount.work, 'work')), [], 'work is empty');
+        await mount.teardown();
+      }
+    }
+    t.same(facts.plyfs, facts.host);
+  } finally {
+    await removeDirectory(base);
+  }
+});
+
+t.test(
+  'a directory whose path is longer than the upper has room for cannot be moved: ENOSPC, and nothing changes (docs/compatibility.md)',
+  async (t) => {
+    const base = temporaryDirectory();
+    const lower = path.join(base, 'lower');
+    fs.mkdirSync(lower);
+    const helper = Syscalls.start(lower);
+    await helper.run(script(`${descend(0, DEPTH, 'd', true)}\nmkdir s at=d${last}\nwrite s/x at=d${last} data=1 flags=O_CREAT`));
+    await helper.end();
+    try {
+      await mounted('plyfs', [lower], async (mount) => {
+        const outcomes = await play(
+          mount,
+          `${descend(0, DEPTH)}\nrename s t at=d${last} toat=d${last}\nread s/x at=d${last}\nlist fd=d${last}`,
+        );
+        t.same(errors(outcomes.slice(DEPTH)), ['ENOSPC', 'ok', 'ok']);
+        t.same(
+          outcomes.at(-1)?.rows.map((row) => row.name),
+          ['s'],
+        );
+      });
+    } finally {
+      await removeDirectory(base);
+    }
+  },
+);
+
+// ---- wide and large --------------------------------------------------------------------------------------------------------------------
+
+t.test('500 lowers mount and answer', async (t) => {
+  const lowers = Array.from({ length: 500 }, (_, i): Tree => ({
+    [`f${i}`]: `${i}`,
+    'd/same': `${i}`,
+    [`d/${i % 50}/g${i}`]: 'x',
+    ...(i % 7 === 0 ? { 'd/h': hard(`f${i}`) } : {}),
+  }));
+  await mounted('plyfs', lowers, async (mount) => {
+    const start = Date.now();
+    const outcomes = await play(
+      mount,
+      'read f0\nread f499\nread d/same\nlist d\nwrite f499 changed flags=O_TRUNC\nread f499\nrename d e\nread e/49/g499\nlist e\nread e/h',
+    );
+    t.same([...new Set(errors(outcomes))], ['ok']);
+    t.same(
+      [outcomes[0], outcomes[1], outcomes[2], outcomes[5], outcomes[7]].map(({ fields }) => fields.data),
+      ['0', '499', '0', 'changed', 'x'],
+    );
+    t.equal(outcomes[3].rows.length, 52);
+    t.ok(Date.now() - start < 20_000, `in ${Date.now() - start} ms`);
+    const all = await manifest(mount.mountpoint);
+    t.equal(all.size, 500 + 500 + 50 + 4, 'all is there');
+    await mount.remount();
+    t.same(difference(all, await manifest(mount.mountpoint)), [], 'after a remount too');
+  });
+});
+
+const ENTRIES = 100_000;
+
+t.test('100,000 entries: read in pieces while others come and go, nothing is missed and nothing doubled', async (t) => {
+  const base = temporaryDirectory();
+  const lower = path.join(base, 'lower');
+  fs.mkdirSync(path.join(lower, 'd'), { recursive: true });
+  for (let i = 0; i < ENTRIES; i++) fs.closeSync(fs.openSync(path.join(lower, `d/stay${i}`), 'w'));
+  try {
+    await mounted('plyfs', [lower], async (mount) => {
+      // another process makes, renames and removes other names as long as the readers read
+      const noise = Syscalls.start(mount.mountpoint, { timeoutMs: 120_000, onHang: () => mount.tearAway() });
+      let ending = false;
+      const busy = (async () => {
+        for (let round = 0; !ending; round++) {
+          const lines = Array.from(
+            { length: 200 },
+            (_, i) => `mknod d/noise${i} 0100644\nrename d/noise${i} d/moved${i}\nunlink d/moved${i}`,
+          );
+          await noise.run(script(lines.join('\n')));
+        }
+      })();
+      const reader = Syscalls.start(mount.mountpoint, { timeoutMs: 120_000, onHang: () => mount.tearAway() });
+      for (const size of [32768, 5000]) {
+        const [{ error, rows }] = await reader.run([`list path=d size=${size}`]);
+        const stay = rows.map((row) => row.name).filter((one) => one.startsWith('stay'));
+        t.equal(error, 'ok');
+        t.equal(stay.length, ENTRIES, `in pieces of ${size} bytes: none missed or doubled`);
+        t.equal(new Set(stay).size, ENTRIES, 'each once');
+      }
+      ending = true;
+      await busy;
+      await noise.end();
+      const [seek] = await reader.run(['seekcheck path=d size=32768']);
+      t.same([seek.error, seek.fields.count], ['ok', `${ENTRIES + 2}`], 'every cookie leads back');
+      await reader.end();
+    });
+  } finally {
+    await removeDirectory(base);
+  }
+});
+
+t.test('metadata of a 1 GiB lower file: kilobytes are written, and it takes milliseconds', async (t) => {
+  const GIB = 1 << 30;
+  const base = temporaryDirectory();
+  const lower = path.join(base, 'lower');
+  fs.mkdirSync(lower);
+  for (const one of ['chmod', 'chown', 'utimes', 'xattr', 'zero', 'some', 'rename', 'link'])
+    await must('fallocate', ['-l', `${GIB}`, path.join(lower, one)]);
+  await run('sh', ['-c', `head -c 1048576 /dev/urandom | dd of=${path.join(lower, 'some')} conv=notrunc status=none`]);
+  const used = async (mount: Mounted): Promise<number> => Number((await must('du', ['-sk', mount.upper])).split(/\s/)[0]);
+  try {
+    await mounted('plyfs', [lower], async (mount) => {
+      await play(mount, 'list .');
+      const start = Date.now();
+      const outcomes = await play(
+        mount,
+        'chmod chmod 0600\nchown chown owner=5\nutimens utimes mtime=5.0\nsetxattr xattr user.k v\ntruncate zero 0\nrename rename renamed\nlink link linked',
+      );
+      const took = Date.now() - start;
+      t.same([...new Set(errors(outcomes))], ['ok']);
+      t.ok(took < 1500, `seven of them in ${took} ms`);
+      const kib = await used(mount);
+      t.ok(kib < 200, `${kib} KiB in the upper`);
+      const cut = await play(mount, 'truncate some 100000\nstat some');
+      t.same(errors(cut), ['ok', 'ok']);
+      const more = (await used(mount)) - kib;
+      t.ok(more >= 96 && more < 200, `truncation to 100,000 bytes writes ${more} KiB`);
+      const sizes = await play(mount, 'stat chmod\nstat zero\nstat some');
+      t.same(
+        sizes.map(({ fields }) => Number(fields.size)),
+        [GIB, 0, 100_000],
+      );
+    });
+  } finally {
+    await removeDirectory(base);
+  }
+});
+
+t.test('a name added to a lower under the mount does not show in a directory that was read', async (t) => {
+  await mounted('plyfs', [{ 'd/a': '1' }], async (mount) => {
+    await play(mount, 'list d');
+    fs.writeFileSync(path.join(mount.lowers[0], 'd/b'), '2');
+    const [listed, found] = await play(mount, 'list d\nstat d/b');
+    t.same([listed.rows.map((row) => row.name), found.error], [['a'], 'ENOENT']);
+  });
+});
+
+// ---- several at once -------------------------------------------------------------------------------------------------------------------
+
+for (const options of [[], ['passthrough=never']]) {
+  t.test(`O_APPEND from several writers: no line is lost or torn ${options.join()}`, async (t) => {
+    const rounds = long ? 3000 : 400;
+    await mounted(
+      'plyfs',
+      [{ log: 'start.' }],
+      async (mount) => {
+        const reader = await play(mount, 'read log');
+        t.equal(reader[0].error, 'ok');
+        const all = await Promise.all(
+          ['a', 'b', 'c', 'd'].map((letter) => {
+            const lines = Array.from({ length: rounds }, (_, i) => `write fd=w data=${letter}${i}${letter.repeat(i % 50)};`);
+            return play(mount, `open w log flags=O_WRONLY|O_APPEND\n${lines.join('\n')}`);
+          }),
+        );
+        for (const outcomes of all) t.same([...new Set(errors(outcomes))], ['ok']);
+        const [{ fields }] = await play(mount, 'read log full=1');
+        const lines = fields.data.slice('start.'.length).split(';');
+        t.equal(lines.pop(), '', 'the last is whole');
+        const expected = ['a', 'b', 'c', 'd'].flatMap((letter) =>
+          Array.from({ length: rounds }, (_, i) => `${letter}${i}${letter.repeat(i % 50)}`),
+        );
+        t.same(lines.sort(), expected.sort());
+      },
+      { mountOptions: options },
+    );
+  });
+}
+
+// ---- overlays on overlays --------------------------------------------------------------------------------------------------------------
+
+const OUTER: Tree = {
+  f: 'lower',
+  g: 'other',
+  'd/x': '1',
+  'd/s/y': '2',
+  h: file('linked'),
+  i: hard('h'),
+  e: dir({ xattrs: { 'user.k': 'v' } }),
+};
+const CHANGES = raw`
+  chmod f 0600
+  write f X
+  unlink g
+  rename d D
+  write D/s/y more flags=O_APPEND
+  unlink D/x
+  mkdir d
+  write d/new 1 flags=O_CREAT
+  setxattr e user.n 1
+  unlink h
+  write i changed flags=O_TRUNC
+  mkdir m
+  rename e m/e
+  symlink t l
+  mknod p 010644`;
+
+/** An overlay of kind `kind` mounted by hand over directories. */
+async function over(kind: 'overlay' | 'plyfs', options: string, point: string): Promise<void> {
+  if (kind === 'overlay') await must('mount', ['-t', 'overlay', 'overlay', '-o', options, point], { timeoutMs: 20_000 });
+  else await must(plyfsBinary, ['-o', options, point], { timeoutMs: 20_000 });
+}
+
+for (const kind of ['overlay', 'plyfs'] as const) {
+  t.test(
+    `${kind === 'overlay' ? "the kernel's overlay" : 'plyfs'} on top of plyfs as its lower, and then of its upper's mount`,
+    async (t) => {
+      const base = temporaryDirectory();
+      const at = (part: string): string => path.join(base, part);
+      for (const part of ['u', 'w', 'm', 'u2', 'w2', 'host', 'mergedhost']) fs.mkdirSync(at(part));
+      await build(at('host'), OUTER);
+      try {
+        await mounted('plyfs', [OUTER], async (inner) => {
+          await over(
+            kind,
+            `lowerdir=${inner.mountpoint},upperdir=${at('u')},workdir=${at('w')}${kind === 'overlay' ? ',redirect_dir=on,index=off' : ''}`,
+            at('m'),
+          );
+          try {
+            const there = Syscalls.start(at('m'), { timeoutMs: 60_000, onHang: () => inner.tearAway() });
+            const here = Syscalls.start(at('host'));
+            const lines = script(CHANGES);
+            const [a, b] = [await there.run(lines), await here.run(lines)];
+            await there.end();
+            await here.end();
+            t.same(errors(a), errors(b), 'every change is answered as on the host');
+            const ignore = ['mtime', 'nlink', 'group'];
+            t.same(difference(await manifest(at('host')), await manifest(at('m')), { ignore }), [], 'and the trees are the same');
+          } finally {
+            await unmount(at('m'));
+          }
+        });
+      } finally {
+        await removeDirectory(base);
+      }
+    },
+  );
+
+  t.test(`${kind === 'overlay' ? "the kernel's overlay" : 'plyfs'} with upper and work directory in a plyfs mount`, async (t) => {
+    const base = temporaryDirectory();
+    const at = (part: string): string => path.join(base, part);
+    for (const part of ['lower', 'm', 'host']) fs.mkdirSync(at(part));
+    await build(at('host'), OUTER);
+    await build(at('lower'), OUTER);
+    try {
+      await mounted('plyfs', [{ 'c/u/.keep': '', 'c/w/.keep': '' }], async (inner) => {
+        const [upper, work] = [path.join(inner.mountpoint, 'c/u'), path.join(inner.mountpoint, 'c/w')];
+        await must('rm', [path.join(upper, '.keep'), path.join(work, '.keep')]);
+        const options = `lowerdir=${at('lower')},upperdir=${upper},workdir=${work}${kind === 'overlay' ? ',redirect_dir=on' : ''}`;
+        if (kind === 'overlay') {
+          const { status, stderr } = await run('mount', ['-t', 'overlay', 'overlay', '-o', options, at('m')], { timeoutMs: 20_000 });
+          // the kernel takes no file system whose names must be revalidated for an upper (ovl_dentry_remote)
+          if (status !== 0) {
+            t.match(stderr, /wrong fs type|not supported|bad option/, 'the kernel refuses any FUSE upper (docs/compatibility.md)');
+            return;
+          }
+        } else await over(kind, options, at('m'));
+        try {
+          for (let round = 0; round < 2; round++) {
+            const there = Syscalls.start(at('m'), { timeoutMs: 60_000, onHang: () => inner.tearAway() });
+            const here = Syscalls.start(at('host'));
+            const lines = round === 0 ? script(CHANGES) : script('write f again\nrename D/s d/s\nunlink l\nlist .');
+            const [a, b] = [await there.run(lines), await here.run(lines)];
+            await there.end();
+            await here.end();
+            t.same(errors(a), errors(b), 'every change is answered as on the host');
+            t.same(
+              difference(await manifest(at('host')), await manifest(at('m')), { ignore: ['mtime', 'nlink', 'group'] }),
+              [],
+              'and the trees are the same',
+            );
+            await unmount(at('m'));
+            if (round === 0) await inner.remount();
+            await over(kind, options, at('m'));
+            t.same(
+              difference(await manifest(at('host')), await manifest(at('m')), { ignore: ['mtime', 'nlink', 'group'] }),
+              [],
+              'after a remount of both too',
+            );
+          }
+        } finally {
+          await unmount(at('m'));
+        }
+      });
+    } finally {
+      await removeDirectory(base);
+    }
+  });
+}
+
+t.test('nothing is left behind', async (t) => t.same(await leftBehind(), []));
