@@ -55,6 +55,14 @@ export interface ListedMount {
   layers: number;
   writable: boolean;
   passthrough: boolean;
+  transport: TransportInfo;
+}
+
+/** How a mount's requests come from the kernel. */
+export interface TransportInfo {
+  used: 'dev' | 'uring';
+  /** a sentence for people: why this one, and not the other */
+  why: string;
 }
 
 export type Answer = { id: number; ok: true; mount?: number; mounts?: ListedMount[] } | { id: number; ok: false; error: string };

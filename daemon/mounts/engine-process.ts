@@ -15,6 +15,8 @@ const MAIN = join(__dirname, '..', 'engine', 'main.js');
 
 export interface EngineOptions {
   workers?: number;
+  /** of the mounts whose options do not say: auto, dev, uring */
+  transport?: string;
   logLevel?: string;
   /** descriptor for its standard error, where the log goes; none: /dev/null */
   log?: number;
@@ -68,6 +70,7 @@ export class EngineProcess {
     const args = ['--control=3'];
     if (options.foreground) args.push('--foreground');
     if (options.workers !== undefined) args.push(`--workers=${options.workers}`);
+    if (options.transport !== undefined) args.push(`--transport=${options.transport}`);
     if (options.logLevel !== undefined) args.push(`--log-level=${options.logLevel}`);
     const log = options.log ?? 'ignore';
     closeInherited();
