@@ -45,6 +45,7 @@ Options (others, and empty ones, are ignored):
   squash_to_uid=N, squash_to_gid=N   show everything as owned by N
   fsname=NAME       the mount's source in /proc/mounts (plyfs)
   workers=N         threads that serve (one per CPU, at most 8)
+  transport=auto|dev|uring   how requests come from the kernel: over io_uring, or /dev/fuse (auto: io_uring where it is switched on)
   log_level=trace|debug|info|warn|error|fatal|silent
 
 Examples:

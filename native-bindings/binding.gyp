@@ -8,7 +8,7 @@
       'target_name': 'plyfs',
       'sources': [
         'src/addon.c', 'src/arena.c', 'src/data.c', 'src/device.c', 'src/dirents.c', 'src/faults.c', 'src/files.c',
-        'src/header.c', 'src/jobs.c', 'src/process.c', 'src/socket.c', 'src/wait.c', 'src/xattr.c',
+        'src/header.c', 'src/jobs.c', 'src/process.c', 'src/ring.c', 'src/socket.c', 'src/wait.c', 'src/xattr.c',
       ],
       'defines': ['_GNU_SOURCE', '_FILE_OFFSET_BITS=64', 'NAPI_VERSION=8', 'PLYFS_FAULTS=<(faults)'],
       # gnu11 is C11 with typeof and statement expressions. Not every warning is an error: a newer compiler must still build a release.

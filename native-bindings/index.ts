@@ -101,6 +101,36 @@ export const enum JobSlot {
   SIZE = 128,
 }
 
+/**
+ * Byte layout of an entry of an io_uring queue, 8-byte aligned in the arena: what the kernel and we hand each other requests and answers in. Its
+ * payload, of `capacity` bytes, begins at `payload`. The caller fills in queue, file and capacity before {@link Native.ringRegister}; the rest of
+ * the first 320 bytes is the kernel's and the addon's.
+ */
+export const enum RingEntry {
+  /** u32: the kernel's queue, one per possible CPU */ queue = 320,
+  /** u32: number of the device in the ring's table of files */ file = 324,
+  /** u32: bytes of the payload; FUSE_MIN_READ_BUFFER, max_write and max_pages must fit (fuse_uring_create) */ capacity = 328,
+  /** u32: the caller's own */ mount = 332,
+  payload = 4096,
+}
+
+/** What {@link Native.ringNext} writes: 24 bytes, 32-bit words. */
+export const enum RingEvent {
+  /** the entry's offset, or the tag of a poll or nop */ tag = 0,
+  /** 0, or a negative errno: the entry is the caller's again, or was never the kernel's */ result = 4,
+  /** of an entry with result 0: where the request lies, and its length; where the answer is to be written, and its greatest length */ request = 8,
+  length = 12,
+  reply = 16,
+  capacity = 20,
+  SIZE = 24,
+}
+
+/** Bytes that the inbox of {@link Native.ringNext} must have. */
+export const RING_INBOX = 40 + 128 + 8192;
+
+/** Entries are above, tags of polls below. */
+export const RING_TAGS = 4096;
+
 /** Layout of what {@link Native.statvfs} writes: `struct fuse_kstatfs` of <linux/fuse.h>, 80 bytes. */
 export const STATFS_SIZE = 80;
 
@@ -137,6 +167,32 @@ export interface Native {
   backingClose(device: number, backingId: number): number;
   /** openat(dirfd, path, O_PATH|O_NOFOLLOW), backingOpen, close in one call. */
   backingOpenAt(device: number, dirfd: number, path: number): number;
+
+  // ---- io_uring: one ring per thread; only its thread may use it. See src/ring.c ------------------------------------------------------
+  /** Could this process have a ring for FUSE? 0; -ENOSYS, -EPERM (kernel.io_uring_disabled, seccomp), -EINVAL (older than 6.1), -ENOMEM… */
+  ringProbe(): number;
+  /** The calling thread's ring: commands that may be queued at once, and completions. -EEXIST when there is one. */
+  ringCreate(commands: number, completions: number): number;
+  ringClose(): number;
+  /** Puts a device (a clone too) under a number from 0 to 255; fd -1 takes it out. The ring holds the file until then, though fd be closed. */
+  ringFile(number: number, fd: number): number;
+  /** Queues the lending of an entry (RingEntry) to the kernel. Nothing completes until a request comes, unless the kernel refuses. */
+  ringRegister(entry: number): number;
+  /** Queues the answer to the request in `entry`, `length` bytes at `reply` with their header (length 0: an empty one), and the entry's lending again.
+   * The kernel does not say what it made of an answer. */
+  ringCommit(entry: number, reply: number, length: number): number;
+  /** Queues a one-shot poll (readable) of `fd`, which begins after delayMs. */
+  ringPoll(fd: number, tag: number, delayMs: number): number;
+  /** Queues a completion of `tag`: it comes after the refusals of what was queued before it. */
+  ringNop(tag: number): number;
+  /** Tells the kernel of what is queued, now. */
+  ringSubmit(): number;
+  /** The next completion, as a RingEvent at `event`: 1; 0 after timeoutMs (< 0: no limit; it may take twice as long) or a signal. When none is there, one
+   * io_uring_enter submits what is queued and waits. A request is put together as /dev/fuse would have it: at `inbox` (RING_INBOX bytes), its answer to be written into the entry itself; or,
+   * when it is large, in the entry, its answer to be written at `outbox`. */
+  ringNext(event: number, inbox: number, outbox: number, timeoutMs: number): number;
+  /** Tells the kernel that nobody will serve this mount through rings: what waits for them goes over the device. Not with a ring of one's own. */
+  ringRefuse(device: number): number;
 
   // ---- waiting -----------------------------------------------------------------------------------------------------------------
   epollCreate(): number;

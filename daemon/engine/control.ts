@@ -94,6 +94,14 @@ export interface ListedMount {
   layers: number;
   writable: boolean;
   passthrough: boolean;
+  transport: TransportInfo;
+}
+
+/** How a mount's requests come from the kernel. */
+export interface TransportInfo {
+  used: 'dev' | 'uring';
+  /** a sentence for people: why this one, and not the other */
+  why: string;
 }
 
 export interface Hello {

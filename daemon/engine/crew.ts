@@ -7,12 +7,13 @@ import { Control, WorkerSlot } from '../overlay/table/layout';
 import type { Memory } from '../overlay/table/memory';
 import { wakeAll } from './wake';
 import { usableCpus } from './privileges';
+import { possibleCpus, queuesOf } from './queues';
+import { SPARES } from './stuck';
 import type { WorkerStart } from './worker';
 import { EngineWord, workerSlot } from './words';
 
 /** One per CPU, but no more than this unless told so: each costs 7 to 8 MiB. */
 const MOST_BY_DEFAULT = 8;
-const SPARES = 2;
 
 /** Their heap holds no node and no file data: it stays small. */
 const RESOURCE_LIMITS = { maxYoungGenerationSizeMb: 4, maxOldGenerationSizeMb: 64, codeRangeSizeMb: 16 };
@@ -27,6 +28,8 @@ export class Crew {
   /** threads that were started */
   started = 0;
   private readonly cpus = usableCpus();
+  /** CPUs that there could be: as many io_uring queues has a mount */
+  readonly possible = possibleCpus();
   private running = 0;
   private stopping = false;
   private onStopped: (() => void) | undefined;
@@ -96,7 +99,9 @@ export class Crew {
 
   private startThread(worker: number, cpu: number, spare: boolean): void {
     const { overlay, logLevel } = this.options;
-    const workerData: WorkerStart = { worker, cpu, cpus: this.cpus.slice(0, this.workers.length), spare, overlay, logLevel };
+    const count = this.workers.length;
+    const queues = this.workers.map((_, i) => queuesOf(i, count, this.cpus, this.possible));
+    const workerData: WorkerStart = { worker, cpu, cpus: this.cpus.slice(0, count), queues, spare, overlay, logLevel };
     const thread = new Worker(join(__dirname, 'worker.js'), { workerData, resourceLimits: RESOURCE_LIMITS, trackUnmanagedFds: false });
     this.started++;
     this.running++;

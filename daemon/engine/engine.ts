@@ -5,13 +5,21 @@
 import fs from 'node:fs';
 import { native } from '../../native-bindings/index';
 import type { Level, Log } from '../log';
-import { shown } from '../mounts/options';
+import { shown, type Transport } from '../mounts/options';
 import { planOf } from '../mounts/plan';
 import { Limits, MountFlags, MountWord } from '../overlay/table/layout';
 import { Memory } from '../overlay/table/memory';
 import { Table } from '../overlay/table/table';
 import { WorkerContext } from '../overlay/worker';
-import { type DevicesRequest, type ListedMount, type ListRequest, MESSAGE_BYTES, type MountRequest, type Request } from './control';
+import {
+  type DevicesRequest,
+  type ListedMount,
+  type ListRequest,
+  MESSAGE_BYTES,
+  type MountRequest,
+  type Request,
+  type TransportInfo,
+} from './control';
 import { closeAll, ControlChannel, type Outcome } from './control-channel';
 import { Crew } from './crew';
 import { Mounting, MountDeclined, MountRefused, Taken } from './mounting';
@@ -23,6 +31,8 @@ import { EngineWord, mountRecord } from './words';
 export interface EngineOptions {
   /** default: one per CPU, at most 8 */
   workers?: number;
+  /** of the mounts whose options do not say */
+  transport: Transport;
   logLevel: Level;
   log: Log;
   /** absolute path of the module that is the overlay */
@@ -82,7 +92,9 @@ export class Engine {
   private readonly rendezvous: Rendezvous | undefined;
   private readonly startedAt = Date.now();
   private readonly mounts = new Map<number, EngineMount>();
-  private readonly whenReady: (() => void)[] = [];
+  /** who waits for something that workers do */
+  private readonly awaited: { condition: () => boolean; resolve: () => void }[] = [];
+  private lastTransport: TransportInfo | undefined;
   private level: number | undefined;
   /** mount requests that are not answered yet */
   private pending = 0;
@@ -105,8 +117,9 @@ export class Engine {
     this.crew.startFirst();
     // While they start.
     const context = new WorkerContext(new Table(this.memory, EngineWord.MAIN));
-    this.mounting = new Mounting(context, loadOverlay(options.overlay), this.crew);
-    this.watch = new Watch(this.memory, this.crew.workers, this.crew.spares, (awake) => this.wakeSpares(awake));
+    this.mounting = new Mounting(context, loadOverlay(options.overlay), this.crew, () => this.startRest());
+    const hasQueues = (): boolean => [...this.mounts.keys()].some((mount) => this.mounting.transport(mount).used === 'uring');
+    this.watch = new Watch(this.memory, this.crew.workers, this.crew.spares, hasQueues, (awake) => this.wakeSpares(awake));
     native.watchReadable(this.crew.mainEvent, () => this.woken());
     this.control = this.openControl(options.control, () => this.controlEnded());
     if (options.rendezvous !== undefined) this.rendezvous = openRendezvous(options.rendezvous, this.log, (fd) => this.met(fd));
@@ -192,8 +205,13 @@ export class Engine {
     this.pending++;
     try {
       const mount = this.begin(request, descriptors);
-      await this.ready();
+      await this.until(() => this.crew.isReady && (this.mounting.isServing(mount) || !this.mounts.has(mount)));
       if (this.failure !== undefined) throw new Taken(this.failure);
+      try {
+        this.settleTransport(mount, request.options.transport ?? this.options.transport);
+      } catch (error) {
+        throw new Taken(error);
+      }
       return { ok: true, mount };
     } catch (error) {
       if (!(error instanceof Taken)) closeAll(descriptors);
@@ -220,7 +238,8 @@ export class Engine {
     if (device === undefined || directories.length < own + 1) throw new MountRefused('the mount request came without its descriptors');
     const layers = directories.slice(0, directories.length - own);
     const [upper = -1, work = -1] = directories.slice(layers.length);
-    const index = this.mounting.begin(options, { device, layers, upper, work }, level);
+    const wanted = options.transport ?? this.options.transport;
+    const index = this.mounting.begin(options, { device, layers, upper, work }, level, wanted);
     this.level = level;
     this.hadMount = true;
     this.mounts.set(index, { index, mountpoint, dev, level, layers: layers.length, writable, ...(tag !== undefined && { tag }) });
@@ -230,6 +249,17 @@ export class Engine {
     return index;
   }
 
+  /** How it is served is known now: it is told once, and again when it is another way. */
+  private settleTransport(mount: number, wanted: Transport): void {
+    if (!this.mounts.has(mount)) return; // it is unmounted already
+    if (this.mounting.hasFailedRings(mount)) this.mounting.giveUpRings(mount);
+    const transport = this.mounting.transport(mount);
+    if (transport.used === 'dev' && wanted === 'uring') throw new MountRefused(`transport=uring cannot be had: ${transport.why}`);
+    if (transport.used === this.lastTransport?.used && transport.why === this.lastTransport.why) return;
+    this.lastTransport = transport;
+    this.log.info({ mount, transport: transport.used }, `transport: ${transport.used}: ${transport.why}`);
+  }
+
   private list({ after = -1 }: ListRequest): Outcome {
     const mounts: ListedMount[] = [];
     const later = [...this.mounts.values()].filter(({ index }) => index > after).sort((a, b) => a.index - b.index);
@@ -237,7 +267,8 @@ export class Engine {
     for (const { index, mountpoint, level, layers, writable, tag } of later) {
       const flags = this.memory.i32[mountRecord(index) + MountWord.FLAGS];
       const passthrough = (flags & MountFlags.PASSTHROUGH) !== 0;
-      const listed = { mount: index, mountpoint, level, layers, writable, passthrough, ...(tag !== undefined && { tag }) };
+      const transport = this.mounting.transport(index);
+      const listed = { mount: index, mountpoint, level, layers, writable, passthrough, transport, ...(tag !== undefined && { tag }) };
       bytes += Buffer.byteLength(JSON.stringify(listed)) + 1;
       if (bytes > MESSAGE_BYTES / 2) return { ok: true, mounts, more: true };
       mounts.push(listed);
@@ -259,20 +290,24 @@ export class Engine {
 
   private woken(): void {
     native.eventfdDrain(this.crew.mainEvent);
-    if (this.crew.isReady && !this.hasRest) {
-      for (const resolve of this.whenReady.splice(0)) resolve();
-      this.hasRest = true;
-      setImmediate(() => this.startMore(this.crew.workers.length - 1, () => this.crew.startRest())); // after the answer
-    }
+    if (this.crew.isReady && !this.hasRest) setImmediate(() => this.startRest()); // after the answer
     this.watch.notice();
     for (const mount of this.mounts.values()) if (this.mounting.hasEnded(mount.index)) this.ended(mount);
+    this.settle();
     this.exitWhenDone();
   }
 
   private wakeSpares(awake: boolean): void {
-    this.log.info({}, awake ? 'all workers are stuck in system calls: spare ones help' : 'spare workers sleep again');
+    this.log.info({}, awake ? 'workers are stuck in system calls: spare ones help' : 'spare workers sleep again');
     if (!awake || this.crew.hasSpares) return;
     this.startMore(this.crew.spares.length, () => this.crew.startSpares());
+  }
+
+  /** All workers but the first. */
+  private startRest(): void {
+    if (this.hasRest) return;
+    this.hasRest = true;
+    this.startMore(this.crew.workers.length - 1, () => this.crew.startRest());
   }
 
   /** Workers that start later have to let go of the mounts that are there already, too. */
@@ -282,8 +317,19 @@ export class Engine {
     start();
   }
 
-  private ready(): Promise<void> {
-    return this.crew.isReady || this.failure ? Promise.resolve() : new Promise((resolve) => this.whenReady.push(resolve));
+  /** Until workers have brought it about, or one has failed. */
+  private until(condition: () => boolean): Promise<void> {
+    return new Promise((resolve) => {
+      this.awaited.push({ condition, resolve });
+      this.settle();
+    });
+  }
+
+  private settle(): void {
+    for (const one of this.awaited.splice(0)) {
+      if (this.failure !== undefined || one.condition()) one.resolve();
+      else this.awaited.push(one);
+    }
   }
 
   private ended(mount: EngineMount): void {
@@ -317,7 +363,7 @@ export class Engine {
     if (this.failure !== undefined) return;
     this.failure = error;
     this.log.fatal({ err: error }, 'a worker thread failed: the engine ends');
-    for (const resolve of this.whenReady.splice(0)) resolve(); // who waits is answered with the failure
+    this.settle(); // who waits is answered with the failure
     setImmediate(() => this.exit(1));
   }
 

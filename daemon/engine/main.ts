@@ -1,7 +1,8 @@
 /**
  * Entry of an engine process:
  *
- *   node dist/daemon/engine/main.js --control=FD [--workers=N] [--log-level=LEVEL] [--foreground | --supervised --rendezvous=PATH] [-- LABEL]
+ *   node dist/daemon/engine/main.js --control=FD [--workers=N] [--transport=auto|dev|uring] [--log-level=LEVEL]
+ *     [--foreground | --supervised --rendezvous=PATH] [-- LABEL]
  *
  * It is told what to serve through the control channel (control.ts) and logs to its standard error. LABEL is for ps.
  */
@@ -9,6 +10,7 @@ import { join } from 'node:path';
 import { parseArgs } from 'node:util';
 import { native } from '../../native-bindings/index';
 import { type Level, LEVELS, openLog } from '../log';
+import { TRANSPORTS } from '../mounts/options';
 import { Engine } from './engine';
 
 const OVERLAY = join(__dirname, '..', 'overlay', 'index.js');
@@ -20,6 +22,7 @@ export function runEngine(args: readonly string[], overlay: string): void {
     options: {
       control: { type: 'string' },
       workers: { type: 'string' },
+      transport: { type: 'string', default: 'auto' },
       'log-level': { type: 'string', default: 'info' },
       foreground: { type: 'boolean', default: false },
       supervised: { type: 'boolean', default: false },
@@ -29,6 +32,8 @@ export function runEngine(args: readonly string[], overlay: string): void {
   });
   const logLevel = values['log-level'] as Level;
   if (!(logLevel in LEVELS)) throw new Error(`--log-level=${logLevel}: it takes one of ${Object.keys(LEVELS).join(', ')}`);
+  const transport = TRANSPORTS.find((one) => one === values.transport);
+  if (transport === undefined) throw new Error(`--transport=${values.transport}: it takes one of ${TRANSPORTS.join(', ')}`);
   const log = openLog(logLevel, { name: 'plyfs-engine' });
   process.on('SIGHUP', () => undefined); // the terminal that started us is none of our business
   const control = Number(values.control);
@@ -47,6 +52,7 @@ export function runEngine(args: readonly string[], overlay: string): void {
   });
   const engine = new Engine({
     ...(values.workers !== undefined && { workers: Number(values.workers) }),
+    transport,
     logLevel,
     log,
     overlay,

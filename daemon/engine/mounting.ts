@@ -1,7 +1,7 @@
 /** A mount's beginning and end, by the main thread: INIT, the record in the table, one channel per worker; and all of that taken apart. */
 import fs from 'node:fs';
 import { native } from '../../native-bindings/index';
-import type { MountOptions } from '../mounts/options';
+import type { MountOptions, Transport as Wanted } from '../mounts/options';
 import { Errno } from '../errno';
 import { Control, Limits, MountFlags, MountState, MountWord } from '../overlay/table/layout';
 import type { WorkerContext } from '../overlay/worker';
@@ -10,11 +10,14 @@ import { Decoder } from '../protocol/decode';
 import { Encoder } from '../protocol/encode';
 import { type Capabilities, DEFAULT_WISHES, negotiate, type Negotiation } from '../protocol/negotiation';
 import { type Buffers, makeBuffers } from './channel';
+import type { TransportInfo } from './control';
 import { Interrupts } from './interrupts';
 import type { MountSpec, Overlay } from './overlay';
 import { mayPassThrough, mayUseTrusted } from './privileges';
+import { ringBytes, RING_PAGES } from './ring';
+import { AS_ASKED, hindrance, insteadOfUring, OVER_URING, ringFailure } from './transport';
 import { wakeAll } from './wake';
-import { EngineMountWord, mountRecord } from './words';
+import { EngineMountWord, mountRecord, Transport } from './words';
 
 /** Why a mount cannot be: the message is for the user. */
 export class MountRefused extends Error {}
@@ -30,7 +33,19 @@ export interface MountDescriptors {
   work: number;
 }
 
+/** What the mounting needs to know of the workers. */
+export interface Workers {
+  readonly workers: readonly number[];
+  /** the spare ones too */
+  readonly all: readonly number[];
+  readonly started: number;
+  readonly possible: number;
+}
+
+type Agreed = Negotiation & { outcome: 'agreed' };
+
 export class Mounting {
+  private readonly transports = new Map<number, TransportInfo>();
   private readonly buffers: Buffers;
   private readonly decoder: Decoder;
   private readonly encoder: Encoder;
@@ -40,7 +55,9 @@ export class Mounting {
   constructor(
     private readonly context: WorkerContext,
     private readonly overlay: Overlay,
-    private readonly crew: { readonly all: readonly number[]; readonly started: number },
+    private readonly crew: Workers,
+    /** io_uring takes all workers: a queue that nobody serves keeps the whole mount waiting */
+    private readonly startAll: () => void,
   ) {
     const { memory } = context.table;
     this.buffers = makeBuffers(memory);
@@ -50,8 +67,9 @@ export class Mounting {
   }
 
   /** Returns the mount's index; the workers attach to it. Throws for the user, and then the descriptors are still the caller's. */
-  begin(options: MountOptions, { device, layers, upper, work }: MountDescriptors, level: number): number {
-    const agreed = this.receiveInit(device, options);
+  begin(options: MountOptions, { device, layers, upper, work }: MountDescriptors, level: number, wanted: Wanted): number {
+    const asked = this.choose(wanted);
+    const [agreed, transport] = this.receiveInit(device, options, asked, wanted);
     const spec: MountSpec = {
       upperFd: upper,
       workFd: work,
@@ -69,12 +87,39 @@ export class Mounting {
       this.answerInit(device, agreed);
       this.settle(mount, device, agreed.capabilities);
       this.openChannels(mount, device);
+      if (transport.used === 'uring') this.prepareRings(mount, agreed.capabilities);
     } catch (error) {
       this.takeApart(mount);
       throw new Taken(error);
     }
+    this.transports.set(mount, transport);
     this.activate(mount);
     return mount;
+  }
+
+  /** Has the mount all that it needs to serve? Not while a worker still has to lend the kernel its entries. */
+  isServing(mount: number): boolean {
+    return Atomics.load(this.i32, mountRecord(mount) + EngineMountWord.RING_LEFT) === 0;
+  }
+
+  /** How a mount is served. */
+  transport(mount: number): TransportInfo {
+    const record = mountRecord(mount);
+    if (this.hasFailedRings(mount)) {
+      return insteadOfUring(ringFailure(this.i32[record + EngineMountWord.RING_ERROR]));
+    }
+    return this.transports.get(mount)!;
+  }
+
+  /** Was io_uring agreed on, and a worker could not have it after all? */
+  hasFailedRings(mount: number): boolean {
+    return Atomics.load(this.i32, mountRecord(mount) + EngineMountWord.TRANSPORT) === (Transport.FAILED as number);
+  }
+
+  /** Something kept a worker from the rings: the kernel is told to use the device. Throws when it cannot be. */
+  giveUpRings(mount: number): void {
+    const result = native.ringRefuse(this.i32[mountRecord(mount) + MountWord.DEVICE_FD]);
+    if (result < 0) throw new MountRefused(`cannot be served over io_uring, and cannot tell the kernel so (errno ${-result})`);
   }
 
   /** Further workers start: they have to let go of the mount too. It is one that was not found ended. */
@@ -103,7 +148,7 @@ export class Mounting {
 
   // ---- INIT: always the first request, and none follows before its answer ---------------------------------------------------------------
 
-  private receiveInit(device: number, options: MountOptions): Negotiation & { outcome: 'agreed' } {
+  private receiveInit(device: number, options: MountOptions, asked: TransportInfo, wanted: Wanted): [Agreed, TransportInfo] {
     const { decoder, buffers } = this;
     for (;;) {
       const length = native.recv(device, buffers.request, buffers.requestCapacity);
@@ -113,8 +158,11 @@ export class Mounting {
       decoder.decode(buffers.request, length);
       if (decoder.message.opcode !== Opcode.INIT)
         throw new MountRefused('the FUSE device was already in use: its first request is no INIT');
-      const negotiation = negotiate(decoder.init, wishesOf(options));
-      if (negotiation.outcome === 'agreed') return negotiation;
+      const negotiation = negotiate(decoder.init, wishesOf(options, asked));
+      if (negotiation.outcome === 'agreed') {
+        if (asked.used === 'dev' || negotiation.capabilities.hasIoUring) return [negotiation, asked];
+        return [negotiation, refusable(wanted, 'the kernel does not offer it for this mount')];
+      }
       this.answerInit(device, negotiation);
       if (negotiation.outcome === 'refused') throw new MountRefused(negotiation.reason);
     }
@@ -125,6 +173,33 @@ export class Mounting {
     const length = decoder.answerInit(negotiation, encoder, buffers.reply, buffers.replyCapacity);
     const sent = native.send(device, buffers.reply, length);
     if (sent < 0) throw new MountRefused(`cannot answer the kernel's INIT (errno ${-sent})`);
+  }
+
+  // ---- the transport -------------------------------------------------------------------------------------------------------------------
+
+  /** What to ask the kernel for. Throws when io_uring is demanded and cannot be. */
+  private choose(wanted: Wanted): TransportInfo {
+    if (wanted === 'dev') return AS_ASKED;
+    const reason = hindrance() ?? this.lackOfRoom();
+    return reason === undefined ? OVER_URING : refusable(wanted, reason);
+  }
+
+  /** A machine with room for very many CPUs has as many queues for each mount. */
+  private lackOfRoom(): string | undefined {
+    const { workers, possible } = this.crew;
+    const pages = Math.ceil(ringBytes(possible + workers.length) / Limits.PAGE_BYTES);
+    const left = this.i32[Control.PAGES] - Atomics.load(this.i32, Control.NEXT_PAGE);
+    if (left - pages > this.i32[Control.PAGES] / 4) return undefined;
+    return `the engine has no room for the queues of ${possible} CPUs beside those of its other mounts`;
+  }
+
+  private prepareRings(mount: number, capabilities: Capabilities): void {
+    const { i32 } = this;
+    const record = mountRecord(mount);
+    this.startAll();
+    i32[record + EngineMountWord.TRANSPORT] = Transport.URING;
+    i32[record + EngineMountWord.RING_LEFT] = this.crew.workers.length;
+    i32[record + EngineMountWord.RING_CAPACITY] = capabilities.ringPayload;
   }
 
   // ---- the record ------------------------------------------------------------------------------------------------------------------------
@@ -166,6 +241,7 @@ export class Mounting {
       if (this.i32[channels + worker] > 0) native.close(this.i32[channels + worker]);
       this.i32[channels + worker] = -1;
     }
+    this.transports.delete(mount);
     new Interrupts(this.context.table.memory).clear(mount);
     this.overlay.tearDownMount(this.context, mount);
   }
@@ -178,9 +254,17 @@ export class Taken extends Error {
   }
 }
 
-function wishesOf(options: MountOptions): typeof DEFAULT_WISHES {
+/** io_uring cannot be: that ends the matter when it was demanded. */
+function refusable(wanted: Wanted, reason: string): TransportInfo {
+  if (wanted === 'uring') throw new MountRefused(`transport=uring cannot be had: ${reason}`);
+  return insteadOfUring(reason);
+}
+
+function wishesOf(options: MountOptions, transport: TransportInfo): typeof DEFAULT_WISHES {
   return {
     ...DEFAULT_WISHES,
+    ioUring: transport.used === 'uring',
+    ringPages: RING_PAGES,
     passthrough: options.passthrough !== 'never' && mayPassThrough(),
     maxStackDepth: options.maxStackDepth,
     posixAcl: options.acl && options.xattrs,

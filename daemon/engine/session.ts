@@ -17,22 +17,25 @@ import { ASIDE, Decoder } from '../protocol/decode';
 import { Encoder } from '../protocol/encode';
 import { Notifier } from '../protocol/notify';
 import { InHeader, InterruptIn } from '../protocol/layout';
-import { type Channel, GONE, NOTHING } from './channel';
+import { type Channel, type CloneChannel, GONE, NOTHING } from './channel';
 import { Clock } from './clock';
 import { Interrupts, isDying } from './interrupts';
 import type { ServedOperations } from './overlay';
-import { workerSlot } from './words';
+import { EngineMountWord, mountRecord, workerSlot } from './words';
 
 /** A mount as a worker serves it. */
 export interface Served {
   readonly mount: number;
-  readonly channel: Channel;
+  /** for requests, and for what the kernel is told unasked */
+  readonly device: CloneChannel;
   readonly operations: ServedOperations;
   readonly extendedSetxattr: boolean;
 }
 
 interface SetAside {
   readonly served: Served;
+  readonly channel: Channel;
+  readonly token: number;
   readonly request: Buffer;
   readonly uniqueLow: number;
   readonly uniqueHigh: number;
@@ -78,43 +81,50 @@ export class Session {
     this.slot = workerSlot(context.index);
   }
 
-  /** Serves the requests that wait at a mount's channel, some at most. False: the kernel has let go of the mount. */
+  /** Serves the requests that wait at a mount's device, some at most. False: the kernel has let go of the mount. */
   serve(served: Served): boolean {
-    const { channel } = served;
-    this.decoder.message.extendedSetxattr = served.extendedSetxattr;
-    let length = channel.receive();
+    const { device } = served;
+    let length = device.receive();
     for (let left = BURST; length > NOTHING; left--) {
-      const answer = this.handle(served, length);
-      if (left > 1 && this.context.stale === 0) length = channel.sendAndReceive(answer);
+      const answer = Math.max(this.handle(served, device, length), 0);
+      if (left > 1 && this.context.stale === 0) length = device.sendAndReceive(answer);
       else {
-        channel.send(answer);
+        device.send(answer);
         length = NOTHING;
       }
-      if (channel.sent < 0) this.undelivered(served);
-      this.notify(served);
+      if (device.sent < 0) this.undelivered(served, device);
+      this.notify(served, device);
     }
     return length !== GONE;
   }
 
-  /** A request for the first time. Returns the bytes to send: 0 when there is no answer, or none yet. */
-  private handle(served: Served, length: number): number {
+  /** Serves one request, which another channel has received. */
+  serveOne(served: Served, channel: Channel, length: number): void {
+    const answer = this.handle(served, channel, length);
+    if (answer !== ASIDE) channel.send(answer);
+    this.notify(served, channel);
+  }
+
+  /** A request for the first time. Returns the bytes to send, 0 when there is no answer; or ASIDE. */
+  private handle(served: Served, channel: Channel, length: number): number {
     const { decoder, context } = this;
-    decoder.decode(served.channel.request, length);
+    decoder.message.extendedSetxattr = served.extendedSetxattr;
+    decoder.decode(channel.request, length);
     if (decoder.message.opcode === Opcode.INTERRUPT) {
-      this.interrupt(served, length);
+      this.interrupt(served, channel, length);
       return 0;
     }
+    if (isOfRegular(decoder.message.opcode)) this.i32[mountRecord(served.mount) + EngineMountWord.REGULAR_NODE] = decoder.message.node;
     context.job = 0;
-    const answer = this.dispatch(served);
-    if (answer !== ASIDE) return answer;
-    this.setAside(served, length);
-    return 0;
+    const answer = this.dispatch(served, channel);
+    if (answer === ASIDE) this.setAside(served, channel, length);
+    return answer;
   }
 
   /** What was decoded last, to its handler. Returns the bytes to send, or ASIDE. */
-  private dispatch(served: Served): number {
+  private dispatch(served: Served, channel: Channel): number {
     const { decoder, encoder, context, i32, slot } = this;
-    const { reply, replyCapacity } = served.channel;
+    const { reply, replyCapacity } = channel;
     const { epochs } = context.table;
     context.opened = 0; // of the request before, which was delivered
     i32[slot + WorkerSlot.OPCODE] = decoder.message.opcode;
@@ -144,8 +154,7 @@ export class Session {
   }
 
   /** The answer sent last was not taken: its caller is gone (ENOENT), or something is wrong with it. */
-  private undelivered(served: Served): void {
-    const { sent } = served.channel;
+  private undelivered(served: Served, { sent }: Channel): void {
     const { epochs } = this.context.table;
     epochs.enter();
     try {
@@ -183,11 +192,13 @@ export class Session {
     return !this.aside.some((one) => one.served === served) && !this.abandoned.some((one) => one.served === served);
   }
 
-  private setAside(served: Served, length: number): void {
-    const { request } = served.channel;
+  private setAside(served: Served, channel: Channel, length: number): void {
+    const { request, token } = channel;
     const { uniqueLow, uniqueHigh, pid } = this.decoder.message;
     this.aside.push({
       served,
+      channel,
+      token,
       request: Buffer.from(this.context.table.u8.subarray(request, request + length)),
       uniqueLow,
       uniqueHigh,
@@ -195,6 +206,7 @@ export class Session {
       job: this.context.job,
       interrupted: this.interrupts.has(served.mount, uniqueLow, uniqueHigh),
     });
+    channel.setAside();
   }
 
   /** Something that a request waits for may have happened: all that were set aside are dispatched again. */
@@ -212,7 +224,8 @@ export class Session {
 
   private again(one: SetAside): void {
     const { decoder, context } = this;
-    const { channel } = one.served;
+    const { channel } = one;
+    channel.resume(one.token);
     context.table.u8.set(one.request, channel.request);
     decoder.message.extendedSetxattr = one.served.extendedSetxattr;
     decoder.decode(channel.request, one.request.length);
@@ -223,31 +236,32 @@ export class Session {
       answer = decoder.fail(this.encoder, channel.reply, channel.replyCapacity, -Errno.EINTR);
     } else {
       context.job = one.job;
-      answer = this.dispatch(one.served);
+      answer = this.dispatch(one.served, channel);
       if (answer === ASIDE) {
         one.job = context.job;
         this.aside.push(one);
+        channel.setAside();
         return;
       }
     }
     channel.send(answer);
-    if (channel.sent < 0) this.undelivered(one.served);
-    this.notify(one.served);
+    if (channel.sent < 0) this.undelivered(one.served, channel);
+    this.notify(one.served, channel);
   }
 
   /** Tells the kernel what an operation has changed behind its back. After the answer, with no lock held. */
-  private notify(served: Served): void {
+  private notify({ device }: Served, answered: Channel): void {
     const { context, notifier } = this;
     if (context.stale === 0) return;
-    const { channel } = served;
+    answered.flush();
     const offset = context.staleContent ? 0 : -1;
-    channel.send(notifier.invalInode(channel.reply, context.stale, offset, offset, 0, 0));
+    device.send(notifier.invalInode(device.reply, context.stale, offset, offset, 0, 0));
     context.stale = 0;
   }
 
-  private interrupt(served: Served, length: number): void {
+  private interrupt(served: Served, channel: Channel, length: number): void {
     const { u32 } = this.context.table;
-    const body = served.channel.request + InHeader.SIZE;
+    const body = channel.request + InHeader.SIZE;
     if (length < InHeader.SIZE + InterruptIn.SIZE) return;
     const at = (body + InterruptIn.unique) >> 2;
     this.interrupts.post(served.mount, u32[at] | 0, u32[at + 1] | 0);
@@ -270,6 +284,11 @@ export class Session {
       return false;
     });
   }
+}
+
+/** Requests that are about regular files only, and that come from time to time: for EngineMountWord.REGULAR_NODE. */
+function isOfRegular(opcode: number): boolean {
+  return opcode === Opcode.OPEN || opcode === Opcode.READ || opcode === Opcode.WRITE || opcode === Opcode.FSYNC;
 }
 
 function unique(low: number, high: number): string {

@@ -1,17 +1,16 @@
 /**
  * Watches for workers that are stuck in a plain system call (a cold disk, NFS, throttled writes): when all are, the spare ones are woken, and
- * sent to sleep again when one is back. Looks only while something happens: a worker that begins to work wakes the watch, so an idle engine
+ * sent to sleep again when one is back. Where a worker has io_uring queues that the others do not serve, one is as bad as all. Looks only while something happens: a worker that begins to work wakes the watch, so an idle engine
  * burns nothing.
  */
 import { Control, WorkerSlot } from '../overlay/table/layout';
 import type { Memory } from '../overlay/table/memory';
 import { Clock } from './clock';
-import { wake } from './wake';
+import { isStuck } from './stuck';
+import { wakeAll } from './wake';
 import { EngineWord, workerSlot } from './words';
 
 const enum Milliseconds {
-  /** a worker that is in one request for longer is stuck */
-  STUCK = 20,
   /** between two looks: while all are busy, and at most */
   SHORT = 10,
   LONG = 50,
@@ -26,12 +25,16 @@ export class Watch {
   private timer: NodeJS.Timeout | undefined;
   private interval: number = Milliseconds.SHORT;
   private served = 0;
+  /** at the last look, spares too */
+  private stuck = 0;
   private quiet = 0;
 
   constructor(
     private readonly memory: Memory,
     private readonly workers: readonly number[],
     private readonly spares: readonly number[],
+    /** has each worker requests that no other one can take? */
+    private readonly hasQueues: () => boolean,
     /** told when the spares are woken (true) or sent to sleep */
     private readonly onSpares: (awake: boolean) => void,
   ) {
@@ -66,15 +69,17 @@ export class Watch {
     for (const worker of this.workers) {
       const slot = workerSlot(worker);
       served = (served + i32[slot + WorkerSlot.SERVED]) | 0;
-      const since = Atomics.load(i32, slot + WorkerSlot.BUSY_SINCE);
-      if (since === 0) continue;
+      if (Atomics.load(i32, slot + WorkerSlot.BUSY_SINCE) === 0) continue;
       busy++;
-      if (((now - since) & 0x7fffffff) >= Milliseconds.STUCK) stuck++;
+      if (isStuck(i32, worker, now)) stuck++;
     }
+    const inAll = stuck + this.spares.filter((spare) => isStuck(i32, spare, now)).length;
     const awake = Atomics.load(i32, Control.SPARES_AWAKE) !== 0;
-    const all = stuck === this.workers.length;
-    if (all !== awake) this.wakeSpares(all);
-    this.interval = busy === this.workers.length && !all ? Milliseconds.SHORT : Math.min(this.interval * 2, Milliseconds.LONG);
+    const least = this.hasQueues() ? 1 : this.workers.length;
+    const wanted = stuck >= least;
+    if (wanted !== awake || (wanted && inAll !== this.stuck)) this.wakeSpares(wanted);
+    this.stuck = inAll;
+    this.interval = busy >= least && !wanted ? Milliseconds.SHORT : Math.min(this.interval * 2, Milliseconds.LONG);
     this.quiet = served === this.served && busy === 0 ? this.quiet + 1 : 0;
     this.served = served;
     if (this.quiet < QUIET_LOOKS || !this.fallAsleep()) this.arm();
@@ -89,8 +94,8 @@ export class Watch {
   }
 
   private wakeSpares(awake: boolean): void {
-    Atomics.store(this.i32, Control.SPARES_AWAKE, awake ? 1 : 0);
-    for (const spare of this.spares) wake(this.memory, spare);
-    this.onSpares(awake);
+    const before = Atomics.exchange(this.i32, Control.SPARES_AWAKE, awake ? 1 : 0);
+    wakeAll(this.memory);
+    if (before !== (awake ? 1 : 0)) this.onSpares(awake);
   }
 }

@@ -14,6 +14,23 @@ export const enum EngineMountWord {
   SERIAL = 30,
   /** 1: SETXATTR comes with 16 bytes before the name */
   EXTENDED_SETXATTR = 31,
+  /** Transport */
+  TRANSPORT = 29,
+  /** workers that have not yet lent their entries to the kernel, or found that they cannot */
+  RING_LEFT = 28,
+  /** the first errno (negative) of those that could not */
+  RING_ERROR = 27,
+  /** bytes of an entry's payload */
+  RING_CAPACITY = 26,
+  /** nodeid of the regular file that was asked about last over io_uring; 0: none yet */
+  REGULAR_NODE = 25,
+}
+
+export const enum Transport {
+  DEV = 0,
+  URING = 1,
+  /** io_uring was agreed on, and then a worker could not have it: everything comes over the device */
+  FAILED = 2,
 }
 
 export function mountRecord(mount: number): number {

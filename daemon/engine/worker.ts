@@ -1,20 +1,25 @@
 /**
  * A worker thread: the blocking loop around the session. There is no event loop here; the thread waits in epoll_wait for its eventfd and for
- * the channels of its mounts, all at once, and ends when the main thread says so.
+ * the devices of its mounts, all at once, and ends when the main thread says so. From its first mount over io_uring on it waits in its ring
+ * instead, which polls the epoll descriptors.
  */
 import { workerData } from 'node:worker_threads';
 import { native } from '../../native-bindings/index';
-import { type Level, openLineLog } from '../log';
+import { Errno } from '../errno';
+import { type Level, type Log, openLineLog } from '../log';
 import { Control, Limits, MountState, MountWord, WorkerSlot } from '../overlay/table/layout';
 import { Memory } from '../overlay/table/memory';
 import { Table } from '../overlay/table/table';
 import { WorkerContext } from '../overlay/worker';
 import { Affinity } from './affinity';
+import { Clock } from './clock';
 import { type Buffers, CloneChannel, makeBuffers } from './channel';
 import { loadOverlay, type Overlay } from './overlay';
+import { Ring, Turn } from './ring';
 import { type Served, Session } from './session';
+import { helper, isStuck } from './stuck';
 import { wakeAll, wakeMain } from './wake';
-import { EngineMountWord, EngineWord, mountRecord, workerSlot } from './words';
+import { EngineMountWord, EngineWord, mountRecord, Transport, workerSlot } from './words';
 
 /** What the main thread starts a worker with. */
 export interface WorkerStart {
@@ -24,7 +29,9 @@ export interface WorkerStart {
   cpu: number;
   /** those of all workers */
   cpus: readonly number[];
-  /** it sleeps unless all others are stuck */
+  /** the io_uring queues that each worker serves, by slot - 1 */
+  queues: readonly (readonly number[])[];
+  /** it sleeps unless others are stuck */
   spare: boolean;
   /** absolute path of the module that is the overlay */
   overlay: string;
@@ -49,7 +56,10 @@ const enum Patience {
 interface Attached extends Served {
   readonly serial: number;
   readonly fd: number;
-  polled: boolean;
+  /** its requests come through the ring: what comes over the device is not urgent */
+  overRing: boolean;
+  /** the epoll that its device is in, -1: none */
+  polledBy: number;
   ended: boolean;
 }
 
@@ -58,8 +68,12 @@ class Worker {
   private readonly u32: Uint32Array;
   private readonly eventfd: number;
   private readonly epoll: number;
+  /** for devices of mounts that are served through the ring */
+  private quiet = -1;
+  private ring: Ring | undefined;
   private readonly buffers: Buffers;
   private readonly events: number;
+  private readonly log: Log;
   private readonly session: Session;
   /** By mount index; and the serial of the mount there that was let go of last. */
   private readonly mounts: (Attached | undefined)[] = [];
@@ -68,7 +82,10 @@ class Worker {
   /** Mounts that have ended and wait for what is under way. */
   private leaving = 0;
   private readonly affinity: Affinity;
+  private readonly clock = new Clock();
   private awake: boolean;
+  /** somebody woke us: it may be for queues that are stuck */
+  private mayHelp = true;
 
   constructor(
     private readonly memory: Memory,
@@ -85,24 +102,58 @@ class Worker {
     this.events = this.buffers.scratch + 64;
     this.epoll = must(native.epollCreate(), 'epoll_create');
     must(native.epollAdd(this.epoll, this.eventfd, EPOLLIN, WAKE), 'epoll_ctl');
-    const log = openLineLog(start.logLevel, { name: 'plyfs-engine', worker: start.worker });
-    this.session = new Session(context, log, () => wakeAll(memory));
+    this.log = openLineLog(start.logLevel, { name: 'plyfs-engine', worker: start.worker });
+    this.session = new Session(context, this.log, () => wakeAll(memory));
   }
 
   run(): void {
-    const { i32, u32 } = this;
+    const { i32 } = this;
     Atomics.add(i32, Control.READY, 1);
     wakeMain(this.memory);
     while (Atomics.load(i32, Control.STOPPING) === 0) {
       if (Atomics.load(i32, Control.MOUNTS_VERSION) !== this.mountsVersion) this.lookAtMounts();
       if (this.start.spare) this.sleepOrWake();
-      const count = must(native.epollWait(this.epoll, this.events, MAX_EVENTS, this.patience()), 'epoll_wait');
-      if (count === 0) this.timeOut();
-      for (let i = 0; i < count; i++) {
-        const tag = u32[(this.events >> 2) + 2 * i];
-        if (tag === WAKE) this.woken();
-        else this.serve(tag - 1);
-      }
+      if (this.mayHelp) this.helpQueues();
+      if (this.ring !== undefined) this.turn(this.ring);
+      else if (!this.serveDevices(this.epoll, this.patience())) this.timeOut();
+    }
+    this.ring?.close();
+  }
+
+  /** What is ready in one of the epolls; false: nothing within the time. */
+  private serveDevices(epoll: number, timeoutMs: number): boolean {
+    const count = must(native.epollWait(epoll, this.events, MAX_EVENTS, timeoutMs), 'epoll_wait');
+    for (let i = 0; i < count; i++) {
+      const tag = this.u32[(this.events >> 2) + 2 * i];
+      if (tag === WAKE) this.woken();
+      else this.serve(tag - 1);
+    }
+    return count > 0;
+  }
+
+  /** One turn of the loop with a ring: mostly a request. */
+  private turn(ring: Ring): void {
+    switch (ring.next(this.patience())) {
+      case Turn.REQUEST:
+        this.serveRing(ring);
+        break;
+      case Turn.NOTHING:
+        this.timeOut();
+        break;
+      case Turn.DEVICES:
+        this.serveDevices(this.epoll, 0);
+        ring.watch(this.epoll);
+        break;
+      case Turn.QUIET:
+        this.serveDevices(this.quiet, 0);
+        ring.watchLater(this.quiet);
+        break;
+      case Turn.RETURNED:
+        this.returned(ring.mount, ring.result);
+        break;
+      case Turn.LENT:
+        this.hasLent(ring.mount);
+        break;
     }
   }
 
@@ -119,6 +170,7 @@ class Worker {
 
   private woken(): void {
     native.eventfdDrain(this.eventfd);
+    this.mayHelp = true;
     this.session.retry();
     if (this.leaving > 0) this.leaveQuiet();
   }
@@ -140,6 +192,16 @@ class Worker {
     this.end(attached);
   }
 
+  private serveRing(ring: Ring): void {
+    const attached = this.mounts[ring.mount];
+    if (attached === undefined || attached.ended) {
+      ring.send(0); // nobody waits any more: the entry comes back
+      return;
+    }
+    this.wakeWatch();
+    this.session.serveOne(attached, ring, ring.length);
+  }
+
   private wakeWatch(): void {
     const { i32 } = this;
     if (Atomics.load(i32, EngineWord.WATCH_ASLEEP) !== 0 && Atomics.exchange(i32, EngineWord.WATCH_ASLEEP, 0) !== 0) wakeMain(this.memory);
@@ -152,7 +214,11 @@ class Worker {
     this.mountsVersion = Atomics.load(i32, Control.MOUNTS_VERSION);
     for (let mount = 0; mount < Limits.MAX_MOUNTS; mount++) {
       const state = Atomics.load(i32, mountRecord(mount) + MountWord.STATE);
-      if (state === MountState.ACTIVE && this.mounts[mount] === undefined) this.attach(mount);
+      if (state === MountState.ACTIVE) {
+        const attached = this.mounts[mount];
+        if (attached === undefined) this.attach(mount);
+        else this.lookAtTransport(attached);
+      }
       if (state === MountState.ENDED) this.endMount(mount);
     }
   }
@@ -164,21 +230,33 @@ class Worker {
       mount,
       fd,
       serial: this.i32[record + EngineMountWord.SERIAL],
-      channel: new CloneChannel(fd, this.buffers, this.i32),
+      device: new CloneChannel(fd, this.buffers, this.i32),
       operations: new this.overlay.OverlayMount(this.context, mount),
       extendedSetxattr: this.i32[record + EngineMountWord.EXTENDED_SETXATTR] !== 0,
-      polled: false,
+      overRing: false,
+      polledBy: -1,
       ended: false,
     };
     this.mounts[mount] = attached;
+    if (!this.start.spare && this.i32[record + EngineMountWord.TRANSPORT] !== (Transport.DEV as number)) this.joinRing(attached);
     this.poll(attached, this.awake);
   }
 
+  /** Did another worker find that the kernel does not take our entries? Then the device is where requests come. */
+  private lookAtTransport(attached: Attached): void {
+    if (!attached.overRing || attached.ended) return;
+    if (Atomics.load(this.i32, mountRecord(attached.mount) + EngineMountWord.TRANSPORT) !== (Transport.FAILED as number)) return;
+    attached.overRing = false;
+    this.poll(attached, this.awake);
+  }
+
+  /** Has the mount's device watched, or not. */
   private poll(attached: Attached, wanted: boolean): void {
-    if (attached.polled === wanted) return;
-    attached.polled = wanted;
-    if (wanted) must(native.epollAdd(this.epoll, attached.fd, EPOLLIN | EPOLLEXCLUSIVE, attached.mount + 1), 'epoll_ctl');
-    else must(native.epollDelete(this.epoll, attached.fd), 'epoll_ctl');
+    const by = !wanted ? -1 : attached.overRing ? this.quiet : this.epoll;
+    if (attached.polledBy === by) return;
+    if (attached.polledBy >= 0) must(native.epollDelete(attached.polledBy, attached.fd), 'epoll_ctl');
+    if (by >= 0) must(native.epollAdd(by, attached.fd, EPOLLIN | EPOLLEXCLUSIVE, attached.mount + 1), 'epoll_ctl');
+    attached.polledBy = by;
   }
 
   /** To the end of those that the kernel wakes for the mount's requests. */
@@ -208,6 +286,8 @@ class Worker {
   private leaveQuiet(): void {
     for (const attached of this.mounts) {
       if (attached?.ended !== true || !this.session.isQuiet(attached)) continue;
+      if (this.ring?.isQuiet(attached.mount) === false) continue;
+      this.ring?.forget(attached.mount);
       this.mounts[attached.mount] = undefined;
       this.leaving--;
       attached.operations.detach();
@@ -221,6 +301,65 @@ class Worker {
     if (Atomics.sub(this.i32, mountRecord(mount) + MountWord.USERS, 1) === 1) wakeMain(this.memory);
   }
 
+  // ---- the ring ------------------------------------------------------------------------------------------------------------------------
+
+  /** Lends the kernel entries for the mount. What goes wrong leaves it to the device. */
+  private joinRing(attached: Attached): void {
+    const { mount, fd } = attached;
+    const { queues, worker } = this.start;
+    const ring = this.ring ?? this.makeRing();
+    if (typeof ring === 'number') {
+      this.refused(mount, ring);
+      this.hasLent(mount);
+      return;
+    }
+    attached.overRing = true;
+    try {
+      ring.lend(mount, fd, queues[worker - 1], this.ringCapacity(mount));
+    } catch (error) {
+      this.log.error({ err: error, mount }, 'cannot lend entries to an io_uring queue');
+      this.refused(mount, -Errno.ENOMEM);
+    }
+    ring.announce(mount);
+  }
+
+  private makeRing(): Ring | number {
+    const ring = Ring.create(this.memory, this.buffers, this.start.cpu);
+    if (typeof ring === 'number') return ring;
+    this.ring = ring;
+    this.quiet = must(native.epollCreate(), 'epoll_create');
+    ring.watch(this.epoll);
+    ring.watchLater(this.quiet);
+    return ring;
+  }
+
+  private ringCapacity(mount: number): number {
+    return this.i32[mountRecord(mount) + EngineMountWord.RING_CAPACITY];
+  }
+
+  /** The main thread waits for all workers. */
+  private hasLent(mount: number): void {
+    if (Atomics.sub(this.i32, mountRecord(mount) + EngineMountWord.RING_LEFT, 1) === 1) wakeMain(this.memory);
+  }
+
+  /** An entry came back: with the end of its mount, or because the kernel does not take it. */
+  private returned(mount: number, result: number): void {
+    if (result !== -Errno.ENOTCONN && result !== -Errno.ECONNABORTED) {
+      this.log.warn({ mount, errno: -result }, 'the kernel gave an io_uring entry back');
+      this.refused(mount, result);
+    }
+    if (this.leaving > 0) this.leaveQuiet();
+  }
+
+  private refused(mount: number, result: number): void {
+    const { i32 } = this;
+    const record = mountRecord(mount);
+    Atomics.compareExchange(i32, record + EngineMountWord.RING_ERROR, 0, result);
+    if (Atomics.compareExchange(i32, record + EngineMountWord.TRANSPORT, Transport.URING, Transport.FAILED) !== Transport.URING) return;
+    Atomics.add(i32, Control.MOUNTS_VERSION, 1);
+    wakeAll(this.memory);
+  }
+
   // ---- spares --------------------------------------------------------------------------------------------------------------------------
 
   private sleepOrWake(): void {
@@ -228,6 +367,34 @@ class Worker {
     if (awake === this.awake) return;
     this.awake = awake;
     for (const attached of this.mounts) if (attached !== undefined && !attached.ended) this.poll(attached, awake);
+  }
+
+  /**
+   * Takes part in serving the io_uring queues of workers that are stuck. What was lent to a queue cannot be taken back, so who helped goes on serving it
+   * beside its own worker when that is back.
+   */
+  private helpQueues(): void {
+    this.mayHelp = false;
+    if (Atomics.load(this.i32, Control.SPARES_AWAKE) === 0) return;
+    const stuck = this.stuckQueues();
+    if (stuck.length === 0) return;
+    for (const attached of this.mounts) {
+      if (attached === undefined || attached.ended) continue;
+      const { mount, fd } = attached;
+      if (this.i32[mountRecord(mount) + EngineMountWord.TRANSPORT] !== (Transport.URING as number)) continue;
+      const ring = this.ring ?? this.makeRing();
+      if (typeof ring === 'number') return; // the queues wait for their own workers
+      ring.help(mount, fd, stuck, this.ringCapacity(mount));
+    }
+  }
+
+  /** Those of which every worker is stuck, and that are this thread's to help. */
+  private stuckQueues(): number[] {
+    const { queues, worker } = this.start;
+    const now = this.clock.now();
+    const free = new Set(queues.filter((_, index) => !isStuck(this.i32, index + 1, now)).flat());
+    const stuck = [...new Set(queues.flat())].filter((queue) => !free.has(queue));
+    return stuck.filter((queue) => helper(this.i32, queue, queues.length, now) === worker);
   }
 }
 

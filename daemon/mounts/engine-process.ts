@@ -15,6 +15,8 @@ export const MAIN = join(__dirname, '..', 'engine', 'main.js');
 
 export interface EngineOptions {
   workers?: number;
+  /** of the mounts whose options do not say: auto, dev, uring */
+  transport?: string;
   logLevel?: string;
   /** descriptor for its standard error, where the log goes, or what is to get its lines; none: /dev/null */
   log?: number | Writable;
@@ -66,6 +68,7 @@ export class EngineProcess {
     if (options.supervised === true) args.push('--supervised');
     if (options.rendezvous !== undefined) args.push(`--rendezvous=${options.rendezvous}`);
     if (options.workers !== undefined) args.push(`--workers=${options.workers}`);
+    if (options.transport !== undefined) args.push(`--transport=${options.transport}`);
     if (options.logLevel !== undefined) args.push(`--log-level=${options.logLevel}`);
     const sink = typeof options.log === 'object' ? options.log : undefined;
     const log = sink === undefined ? ((options.log as number | undefined) ?? 'ignore') : 'pipe';

@@ -13,6 +13,9 @@
 export class OptionError extends Error {}
 
 export type Passthrough = 'auto' | 'always' | 'never';
+export const TRANSPORTS = ['auto', 'dev', 'uring'] as const;
+/** How requests come from the kernel: through clones of /dev/fuse, over io_uring, or (auto) the latter where it can be had. */
+export type Transport = (typeof TRANSPORTS)[number];
 export const LOG_LEVELS = ['trace', 'debug', 'info', 'warn', 'error', 'fatal', 'silent'] as const;
 export type LogLevel = (typeof LOG_LEVELS)[number];
 
@@ -60,6 +63,8 @@ export interface MountOptions {
   /** what the mount is said to be of; byte string */
   fsname?: string;
   workers?: number;
+  /** undefined: as the engine was told */
+  transport?: Transport;
   logLevel?: LogLevel;
   /** names of the options that are not ours */
   ignored: string[];
@@ -137,6 +142,7 @@ const SETTERS: Readonly<Record<string, Setter>> = {
     if (value !== undefined && value !== '') options.fsname = unescape(value);
   },
   workers: number(1, MAX_WORKERS, (options, value) => (options.workers = value)),
+  transport: words(TRANSPORTS, (options, word) => (options.transport = word)),
   log_level: words(LOG_LEVELS, (options, word) => (options.logLevel = word)),
 
   ro: flag(MountFlag.RDONLY),

@@ -44,6 +44,8 @@ export interface Wishes {
   /** Directories are read with attributes: always, when the kernel thinks that it pays, or never. */
   readdirplus: 'always' | 'auto' | 'never';
   ioUring: boolean;
+  /** What maxPages is at most with io_uring: each entry of its queues has a buffer of that size. */
+  ringPages: number;
   /** Greatest request for reading and writing in pages of pageSize bytes, at most 256. */
   maxPages: number;
   pageSize: number;
@@ -57,6 +59,7 @@ export const DEFAULT_WISHES: Readonly<Wishes> = {
   posixAcl: true,
   readdirplus: 'auto',
   ioUring: false,
+  ringPages: 32,
   maxPages: 256,
   pageSize: 4096,
   maxBackground: 64,
@@ -110,6 +113,8 @@ export interface Capabilities {
   canResend: boolean;
   /** 7.42 */
   hasIoUring: boolean;
+  /** with it (else 0), bytes of the payload of an entry: all but the header and the fixed structure of a request, or all but the header of an answer */
+  ringPayload: number;
   /** 7.44: NOTIFY_INC_EPOCH */
   canExpireAllEntries: boolean;
   /** 7.45: COPY_FILE_RANGE_64 is asked */
@@ -147,6 +152,9 @@ const enum Pages {
   MOST = 256,
 }
 
+/** FUSE_MIN_READ_BUFFER; max_write covers max_pages (replyTo), which fuse_uring_create looks at too */
+const MIN_READ_BUFFER = 8192;
+
 function wanted(wishes: Wishes): number {
   let flags: number = ALWAYS;
   if (wishes.posixAcl) flags |= InitFlag.POSIX_ACL;
@@ -179,7 +187,8 @@ export function negotiate(offer: InitRequest, wishes: Wishes = DEFAULT_WISHES): 
 function replyTo(offer: InitRequest, wishes: Wishes): InitReply {
   const flags = offer.flags & wanted(wishes);
   const flags2 = (flags & InitFlag.INIT_EXT) !== 0 ? offer.flags2 & wanted2(wishes) : 0;
-  const maxPages = (flags & InitFlag.MAX_PAGES) !== 0 ? Math.max(1, Math.min(wishes.maxPages, Pages.MOST)) : 0;
+  const most = (flags2 & InitFlag2.OVER_IO_URING) !== 0 ? Math.min(wishes.maxPages, wishes.ringPages) : wishes.maxPages;
+  const maxPages = (flags & InitFlag.MAX_PAGES) !== 0 ? Math.max(1, Math.min(most, Pages.MOST)) : 0;
   return {
     major: Version.KERNEL_VERSION,
     minor: Math.min(offer.minor, Version.KERNEL_MINOR_VERSION),
@@ -224,6 +233,7 @@ function capabilitiesOf(reply: InitReply): Capabilities {
     canPassthrough: has2(InitFlag2.PASSTHROUGH),
     canResend: has2(InitFlag2.HAS_RESEND),
     hasIoUring: has2(InitFlag2.OVER_IO_URING),
+    ringPayload: has2(InitFlag2.OVER_IO_URING) ? Math.max(MIN_READ_BUFFER, reply.maxWrite) : 0,
     canExpireAllEntries: since(44),
     hasWideCopyFileRange: since(45),
   };

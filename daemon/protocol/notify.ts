@@ -6,7 +6,7 @@
  * lock held, by a thread that serves nothing. -ENOENT to any of them means that the kernel knows no such node or name: that is well.
  */
 import { NotifyCode } from './abi';
-import { NotifyDeleteOut, NotifyInvalEntryOut, NotifyInvalInodeOut, NotifyStoreOut, OutHeader } from './layout';
+import { NotifyDeleteOut, NotifyInvalEntryOut, NotifyInvalInodeOut, NotifyRetrieveOut, NotifyStoreOut, OutHeader } from './layout';
 
 /** Where the data of a STORE goes, counted from its message. */
 export const STORE_DATA = OutHeader.SIZE + NotifyStoreOut.SIZE;
@@ -60,6 +60,19 @@ export class Notifier {
     this.pair(out + NotifyStoreOut.offset, offsetLow, offsetHigh);
     this.pair(out + NotifyStoreOut.size, size, 0);
     return STORE_DATA + size;
+  }
+
+  /**
+   * Asks for what is cached of a node: nothing of it, here. The kernel sends it as a request (NOTIFY_REPLY) like any other, to the io_uring queue of
+   * the CPU that this is written on, and with the given unique: an even number that none of its own has.
+   */
+  retrieveNothing(at: number, node: number, uniqueLow: number, uniqueHigh: number): number {
+    const out = this.begin(at, NotifyCode.RETRIEVE, NotifyRetrieveOut.SIZE);
+    this.pair(out + NotifyRetrieveOut.notify_unique, uniqueLow, uniqueHigh);
+    this.pair(out + NotifyRetrieveOut.nodeid, node, 0);
+    this.pair(out + NotifyRetrieveOut.offset, 0, 0);
+    this.pair(out + NotifyRetrieveOut.size, 0, 0);
+    return OutHeader.SIZE + NotifyRetrieveOut.SIZE;
   }
 
   /** Has every request that was read and not answered sent once more, with bit 63 of unique set. Needs canResend. */

@@ -25,6 +25,17 @@
   CALL(backingOpen, 2) \
   CALL(backingClose, 2) \
   CALL(backingOpenAt, 3) \
+  CALL(ringProbe, 0) \
+  CALL(ringCreate, 2) \
+  CALL(ringClose, 0) \
+  CALL(ringFile, 2) \
+  CALL(ringRegister, 1) \
+  CALL(ringCommit, 3) \
+  CALL(ringPoll, 3) \
+  CALL(ringNop, 1) \
+  CALL(ringSubmit, 0) \
+  CALL(ringNext, 4) \
+  CALL(ringRefuse, 1) \
   CALL(epollCreate, 0) \
   CALL(epollAdd, 4) \
   CALL(epollDelete, 2) \

@@ -7,6 +7,7 @@ import { parseOptions } from '../../daemon/mounts/options.js';
 import { native } from '../../native-bindings/index.js';
 import { removeDirectory, temporaryDirectory } from '../support/leaks.js';
 import { type Finished, mountAt, must, run, tearAway } from '../support/mounts.js';
+import { TRANSPORT } from '../support/transport.js';
 
 const O_PATH_DIRECTORY = 0o10000000 | fs.constants.O_DIRECTORY;
 const LIMIT_MS = 15_000;
@@ -35,7 +36,7 @@ export class StandInEngine {
       const data = `fd=${device},rootmode=40000,user_id=0,group_id=0,default_permissions,allow_other`;
       const mounted = native.mount('plyfs', Buffer.from(point), 'fuse.plyfs', 0, data);
       if (mounted < 0) throw new Error(`mount: errno ${-mounted}`);
-      const options = parseOptions(`lowerdir=/,${more.options ?? ''}`);
+      const options = parseOptions(`lowerdir=/,transport=${TRANSPORT},${more.options ?? ''}`);
       await this.process.mount({ options, mountpoint: point, dev: mountAt(point)!.dev, writable: false, level: more.level ?? 1 }, [
         device,
         ...fds,

@@ -4,6 +4,7 @@ import fs from 'node:fs';
 import t from 'tap';
 import { leftBehind } from '../support/leaks.js';
 import { mountAt, must, run } from '../support/mounts.js';
+import { lonelyQueues } from '../support/transport.js';
 import { gate, read, reader, StandInEngine, state, until, within } from './harness.js';
 
 for (const workers of [1, 3]) {
@@ -80,7 +81,7 @@ for (const workers of [1, 3]) {
       t.match(await within(waiting.ended, 5000), { status: 1 });
     });
 
-    t.test('SIGTERM with workers stuck in a system call ends it all the same', async (t) => {
+    t.test('SIGTERM with workers stuck in a system call ends it all the same', { skip: lonelyQueues(workers) }, async (t) => {
       const point = await engine.mount();
       const stuck = reader(`${point}/blocks`);
       await until('stuck', async () => (await state(point)).served.length > 0);

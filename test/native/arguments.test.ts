@@ -16,6 +16,14 @@ const SHAPES: Record<string, string> = {
   backingOpen: 'ii',
   backingClose: 'ii',
   backingOpenAt: 'idp',
+  ringCreate: 'ii',
+  ringFile: 'ii',
+  ringRegister: 'O',
+  ringCommit: 'Oon',
+  ringPoll: 'iii',
+  ringNop: 'i',
+  ringNext: 'OOii',
+  ringRefuse: 'i',
   epollAdd: 'iiii',
   epollDelete: 'ii',
   epollWait: 'ioNi',
@@ -62,7 +70,7 @@ const SHAPES: Record<string, string> = {
   exitNow: 'i',
   closeFrom: 'i',
 };
-const WITHOUT = ['fuseOpen', 'epollCreate', 'eventfd', 'raiseFileLimit', 'faultClear'];
+const WITHOUT = ['fuseOpen', 'ringProbe', 'ringClose', 'ringSubmit', 'epollCreate', 'eventfd', 'raiseFileLimit', 'faultClear'];
 const METHODS = ['arenaBuffer', 'mount', 'umount', 'nameThread', 'socketpair', 'sendMessage', 'receiveMessage', 'peerCredentials'];
 const MORE_METHODS = ['watchReadable', 'fuseHeader', 'faultSet'];
 

@@ -292,6 +292,7 @@ t.test('--log', async (t) => {
     .map((line) => JSON.parse(line) as object);
   t.match(lines, [
     { level: 30, msg: 'mounted', mountpoint: place.mountpoint, layers: 2, writable: true },
+    { level: 30, msg: /^transport: (dev|uring): / },
     { level: 30, msg: 'unmounted' },
   ]);
   t.equal(fs.statSync(log).mode & 0o777, 0o640);

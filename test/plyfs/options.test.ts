@@ -52,6 +52,7 @@ t.test('what an option means, and that the last one counts', (t) => {
     ['userxattr', { userxattr: true }],
     ['squash_to_uid=0,squash_to_gid=4294967294', { squashUid: 0, squashGid: 4294967294 }],
     ['workers=1', { workers: 1 }],
+    ['transport=dev,transport=uring', { transport: 'uring' }],
     ['workers=29,log_level=trace', { workers: 29, logLevel: 'trace' }],
     ['fsname=rootfs of x', { fsname: 'rootfs of x' }],
     ['allow_other,default_permissions,defaults', { ignored: [] }],
@@ -100,6 +101,7 @@ t.test('what cannot be is refused with the reason and what to do', (t) => {
     ['lowerdir=/a,squash_to_uid=-1', /^option squash_to_uid cannot be "-1"/],
     ['lowerdir=/a,squash_to_gid=4294967295', /^option squash_to_gid/],
     ['lowerdir=/a,max_stack_depth=3', /^option max_stack_depth/],
+    ['lowerdir=/a,transport=ring', /^option transport cannot be "ring": it takes one of auto, dev, uring/],
     ['lowerdir=/a,log_level=loud', /^option log_level cannot be "loud": it takes one of trace, debug/],
     ['lowerdir=/a,redirect_dir=constructor', /^option redirect_dir/],
   ];

@@ -60,6 +60,7 @@ const BASE: Capabilities = {
   canPassthrough: false,
   canResend: false,
   hasIoUring: false,
+  ringPayload: 0,
   canExpireAllEntries: false,
   hasWideCopyFileRange: false,
 };
@@ -135,6 +136,19 @@ t.test('wishes', (t) => {
     'io_uring where it is offered',
   );
   t.notOk(agreed(negotiate(offer('7.45'), wish({ ioUring: true }))).capabilities.hasIoUring, 'and only there');
+  const ring = agreed(negotiate(offer('7.45', { flags2: 0x7fd }), wish({ ioUring: true })));
+  t.match(
+    ring,
+    { reply: { maxPages: 32, maxWrite: 131072 }, capabilities: { ringPayload: 131072 } },
+    'with buffers for each entry, small ones',
+  );
+  const least = wish({ ioUring: true, ringPages: 1 });
+  t.equal(
+    agreed(negotiate(offer('7.45', { flags2: 0x7fd }), least)).capabilities.ringPayload,
+    8192,
+    'and no smaller than the kernel wants',
+  );
+  t.equal(agreed(negotiate(offer('7.45'), wish({ ioUring: true }))).reply.maxPages, 256, 'without it, requests are large');
   t.equal(agreed(negotiate(offer('7.45'), wish({ maxPages: 16, pageSize: 65536 }))).reply.maxWrite, 1048576, 'pages of 64 KiB');
   t.equal(agreed(negotiate(offer('7.45'), wish({ maxPages: 1000 }))).reply.maxPages, 256, 'no more pages than there are');
   t.end();

@@ -42,6 +42,13 @@ t.test('notifications', (t) => {
     04000000 00000000                           # namelen 4, padding
     6e616d6500                                  # "name"`,
   );
+  check(
+    'RETRIEVE of nothing',
+    notifier.retrieveNothing(REPLY, 7, 2, 0x40000000),
+    `30000000 05000000 0000000000000000           # len 48, RETRIEVE, unique 0
+    0200000000000040 0700000000000000           # notify_unique 2^62 + 2, nodeid 7
+    0000000000000000 00000000 00000000          # offset 0, size 0, padding`,
+  );
   check('RESEND', notifier.resend(REPLY), '10000000 07000000 0000000000000000 # len 16, RESEND, unique 0');
 
   memory.bytes.set(Buffer.from('data'), REPLY + STORE_DATA);

@@ -10,6 +10,7 @@ import path from 'node:path';
 import { type Tree, build, merge } from './layers.js';
 import { removeDirectory, temporaryDirectory } from './leaks.js';
 import { must, run, tearAway, unmount } from './mounts.js';
+import { TRANSPORT } from './transport.js';
 
 /** A lower: a tree to be made, or a directory that exists and is left alone. */
 export type Lower = Tree | string;
@@ -208,7 +209,7 @@ class Plyfs extends Directories {
 
   async mount(): Promise<void> {
     if (!fs.existsSync(plyfsBinary)) throw new Error(`${plyfsBinary} does not exist: make build`);
-    const options = this.withExtra(this.layerOptions(this.lowers), ...this.variant);
+    const options = this.withExtra(this.layerOptions(this.lowers), `transport=${TRANSPORT}`, ...this.variant);
     const log = this.options.log === undefined ? [] : ['--log', this.options.log];
     const { env = process.env } = this.options;
     await must(plyfsBinary, [...log, '-o', options, this.mountpoint], { timeoutMs: 20_000, env });
