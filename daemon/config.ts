@@ -8,6 +8,9 @@ import { isRoot, usualSocket } from './runtime';
 export const LOG_LEVELS = ['trace', 'debug', 'info', 'warn', 'error', 'fatal', 'silent'] as const;
 export type LogLevel = (typeof LOG_LEVELS)[number];
 
+export const TRANSPORTS = ['auto', 'dev', 'uring'] as const;
+export type Transport = (typeof TRANSPORTS)[number];
+
 export interface Config {
   /** the store's directory */
   root: string;
@@ -19,6 +22,8 @@ export interface Config {
   keepMounts: boolean;
   /** of each engine; undefined: one per CPU */
   workers: number | undefined;
+  /** how requests come from the kernel, for mounts that do not say */
+  transport: Transport;
 }
 
 /** The message is for the user. */
@@ -30,9 +35,10 @@ The daemon of plyfs: container root filesystems from shared layers. Talk to it w
 
   --root DIR         the store's directory (PLY_ROOT; /var/lib/ply, for users $XDG_DATA_HOME/ply)
   --socket PATH      where it listens (PLY_SOCKET; /run/ply/ply.sock, for users $XDG_RUNTIME_DIR/ply/ply.sock)
-  --config FILE      a TOML file of root, socket, group, log-level, keep-mounts, workers
+  --config FILE      a TOML file of root, socket, group, log-level, keep-mounts, workers, transport
   --log-level LEVEL  ${LOG_LEVELS.join(', ')} (info)
   --keep-mounts      at its end leave mounted what is mounted: the next plyd takes it over
+  --transport WHICH  how requests come from the kernel: auto, dev (/dev/fuse), uring (auto: io_uring where it is switched on)
   --help, --version
 `;
 
@@ -42,11 +48,12 @@ const OPTIONS = {
   config: { type: 'string' },
   'log-level': { type: 'string' },
   'keep-mounts': { type: 'boolean' },
+  transport: { type: 'string' },
   help: { type: 'boolean' },
   version: { type: 'boolean' },
 } as const;
 
-const KEYS = ['root', 'socket', 'group', 'log-level', 'keep-mounts', 'workers'];
+const KEYS = ['root', 'socket', 'group', 'log-level', 'keep-mounts', 'workers', 'transport'];
 
 export type Asked = { action: 'run'; config: Config } | { action: 'help' } | { action: 'version' };
 
@@ -66,6 +73,7 @@ export function readConfig(args: readonly string[], environment: NodeJS.ProcessE
     logLevel: levelOf(given['log-level'] ?? text(file, 'log-level') ?? 'info'),
     keepMounts: given['keep-mounts'] ?? flag(file, 'keep-mounts') ?? false,
     workers: workersOf(file['workers']),
+    transport: transportOf(given.transport ?? text(file, 'transport') ?? 'auto'),
   };
   if (Buffer.byteLength(config.socket) > 107) throw new ConfigError(`the path of the socket has more than 107 bytes: choose a shorter one`);
   return { action: 'run', config };
@@ -99,7 +107,8 @@ function text(file: Record<string, unknown>, key: string): string | undefined {
   const value = file[key];
   if (value === undefined) return undefined;
   if (typeof value !== 'string' || value === '') throw new ConfigError(`the configuration's ${key} has to be a string`);
-  if (key !== 'log-level' && !isAbsolute(value)) throw new ConfigError(`the configuration's ${key} has to be a whole path, from /`);
+  if (key !== 'log-level' && key !== 'transport' && !isAbsolute(value))
+    throw new ConfigError(`the configuration's ${key} has to be a whole path, from /`);
   return value;
 }
 
@@ -113,6 +122,12 @@ function levelOf(text: string): LogLevel {
   const level = LOG_LEVELS.find((one) => one === text);
   if (level === undefined) throw new ConfigError(`the log level cannot be "${text}": it takes one of ${LOG_LEVELS.join(', ')}`);
   return level;
+}
+
+function transportOf(text: string): Transport {
+  const transport = TRANSPORTS.find((one) => one === text);
+  if (transport === undefined) throw new ConfigError(`the transport cannot be "${text}": it takes one of ${TRANSPORTS.join(', ')}`);
+  return transport;
 }
 
 const MOST_WORKERS = 29;

@@ -10,6 +10,7 @@ import { ApiServer } from './api/server';
 import type { Info } from './api/types';
 import { type Config, ConfigError, HELP, readConfig } from './config';
 import { mayPassThrough } from './engine/privileges';
+import { AS_ASKED, hindrance, insteadOfUring, OVER_URING } from './engine/transport';
 import { listen } from './listen';
 import { type Log, openLog, openPrettyLog } from './log';
 import { Containers } from './mounts/containers';
@@ -128,7 +129,7 @@ class Daemon {
       socket: this.config.socket,
       kernel,
       startedAt: this.startedAt.toISOString(),
-      transport: { used: 'dev', why: 'clones of /dev/fuse: there is no other transport in this version' },
+      transport: transportInfo(this.config.transport),
       passthrough: mayPassThrough() && hasPassthrough(kernel),
       engines,
       counts: this.catalog.counts(),
@@ -186,14 +187,22 @@ function openDaemonLog({ logLevel }: Config): { log: Log; stream: Writable | und
 
 /** Engines log to where we do; for people, through what makes it readable. */
 function engineSettings(config: Config, stream: Writable | undefined): ConstructorParameters<typeof Supervisor>[0] {
-  const { root, workers, logLevel } = config;
+  const { root, workers, logLevel, transport } = config;
   return {
     directory: join(root, 'engines'),
     logLevel,
     log: stream ?? 2,
     label: `plyd ${root}`,
     ...(workers !== undefined && { workers }),
+    transport,
   };
+}
+
+/** How a mount is served that is made now and does not say how. */
+function transportInfo(wanted: Config['transport']): Info['transport'] {
+  if (wanted === 'dev') return AS_ASKED;
+  const reason = hindrance();
+  return reason === undefined ? OVER_URING : insteadOfUring(reason);
 }
 
 /** The store's directory: made, ours alone, and no other plyd's. */

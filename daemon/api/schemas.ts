@@ -49,7 +49,7 @@ export const Info = name(
     socket: text,
     kernel: text,
     startedAt: time,
-    transport: z.strictObject({ used: z.literal('dev'), why: text }),
+    transport: z.strictObject({ used: z.enum(['dev', 'uring']), why: text }),
     passthrough: z.boolean(),
     engines: z.array(z.strictObject({ pid: z.int(), level: z.int(), workers: count, mounts: count, startedAt: time, restarts: count })),
     counts: z.strictObject({ layers: count, images: count, containers: count, running: count, mounts: count }),

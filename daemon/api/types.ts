@@ -50,7 +50,7 @@ export interface Info {
   socket: string;
   kernel: string;
   startedAt: string;
-  transport: { used: 'dev'; why: string };
+  transport: { used: 'dev' | 'uring'; why: string };
   passthrough: boolean;
   engines: { pid: number; level: number; workers: number; mounts: number; startedAt: string; restarts: number }[];
   counts: { layers: number; images: number; containers: number; running: number; mounts: number };

@@ -16,6 +16,7 @@ export interface EngineSettings {
   /** where each engine's rendezvous is, and what is known of it */
   directory: string;
   workers?: number;
+  transport?: string;
   logLevel: string;
   /** descriptor that it logs to, or what gets its lines */
   log: number | Writable;
@@ -64,9 +65,18 @@ export class Engine {
   static spawn(settings: EngineSettings, level: number, restarts: number, events: EngineEvents): Engine {
     const name = `${level}-${process.pid}-${Date.now().toString(36)}${Math.floor(Math.random() * 1e6).toString(36)}`;
     const file = join(settings.directory, name);
-    const { workers, logLevel, log, label } = settings;
+    const { workers, transport, logLevel, log, label } = settings;
     const child = new EngineProcess(
-      { foreground: false, supervised: true, rendezvous: `${file}.sock`, logLevel, log, label, ...(workers !== undefined && { workers }) },
+      {
+        foreground: false,
+        supervised: true,
+        rendezvous: `${file}.sock`,
+        logLevel,
+        log,
+        label,
+        ...(workers !== undefined && { workers }),
+        ...(transport !== undefined && { transport }),
+      },
       {
         onMountEnded: (mount) => events.onMountEnded(engine, mount),
         onEnd: () => void engine.tellEnd(events),

@@ -122,6 +122,7 @@ void t.test(
       t.same(await plyd.cleanUp(), []);
     }
     t.match(runPlyd('--log-level', 'loud'), { status: 2, stderr: /one of trace/ });
+    t.match(runPlyd('--transport', 'tcp'), { status: 2, stderr: /one of auto, dev, uring/ });
     t.match(runPlyd('--what'), { status: 2, stderr: /--what/ });
     t.match(runPlyd('--help'), { status: 0, stdout: /--keep-mounts/ });
     t.match(runPlyd('--version'), { status: 0, stdout: /^plyd \d+\.\d+\.\d+\n$/ });
