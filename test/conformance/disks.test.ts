@@ -40,7 +40,7 @@ const BEYOND: Partial<Record<Kind, RegExp>> = {
 async function on(kinds: readonly Kind[], work: (disks: Disk[]) => Promise<void>): Promise<void> {
   const disks: Disk[] = [];
   try {
-    for (const kind of kinds) disks.push(await disk(kind, kind === 'tmpfs' || kind === 'ext4' ? 400 : undefined));
+    for (const kind of kinds) disks.push(await disk(kind, 600));
     await work(disks);
   } finally {
     for (const one of disks) await one.remove();
