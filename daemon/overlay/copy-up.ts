@@ -302,8 +302,7 @@ function makeWithData(m: Mount, node: number, name: number, length: number): num
     disk.close(source);
     return target;
   }
-  const blocks = m.u32[node + Inode.BLOCKS_LOW];
-  if (m.has(MountFlags.VOLATILE) && length <= SMALL && blocks * 512 >= length) {
+  if (m.has(MountFlags.VOLATILE) && length <= SMALL && isDense(m, node)) {
     const result = copySmall(m, source, target, length);
     disk.close(source);
     disk.close(target);
@@ -311,6 +310,11 @@ function makeWithData(m: Mount, node: number, name: number, length: number): num
     return result;
   }
   return startJob(m, node, source, target, length);
+}
+
+/** Has it no holes, as far as its blocks tell? */
+function isDense({ i32, u32 }: Mount, node: number): boolean {
+  return i32[node + Inode.SIZE_HIGH] === 0 && u32[node + Inode.BLOCKS_LOW] * 512 >= u32[node + Inode.SIZE_LOW];
 }
 
 function copySmall(m: Mount, source: number, target: number, length: number): number {

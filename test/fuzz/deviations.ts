@@ -41,6 +41,14 @@ function onlyThere(plain: string | undefined, other: string | undefined): string
 /** Data segments as pairs. */
 const segments = (rows: string | undefined): number[][] => (rows ?? '').split(' ').map((one) => one.split(':').map(Number));
 
+/** Is one the other but for zeros to its end from some place on? Bytes as the tester writes them. */
+function clearedFrom(cleared: string | undefined, other: string | undefined): boolean {
+  const bytes = (text = ''): string[] => text.match(/\\x[0-9a-f]{2}|[^]/g) ?? [];
+  const [zeroed, kept] = [bytes(cleared), bytes(other)];
+  const from = zeroed.findIndex((byte, at) => byte !== kept[at]);
+  return zeroed.length === kept.length && from >= 0 && zeroed.slice(from).every((byte) => byte === '\\x00');
+}
+
 /** Does every segment of `inner` lie in one of `outer`? */
 function covers(outer: string | undefined, inner: string | undefined): boolean {
   if (inner === undefined) return true;
@@ -80,6 +88,18 @@ export const deviations: readonly Deviation[] = [
     reason: 'up to 64 KiB are read and written at once, which costs less than to ask for holes',
     parts: false,
     applies: (context) => context.line.verb === 'segments' && only(context, 'rows') && covers(context.other.rows, context.plain.rows),
+  },
+  {
+    name: 'what a mapping holds beyond the end of its file stays until it is written back',
+    targets: ANY,
+    reason:
+      'a page is cleared beyond the end of the file when it is written back, and a volatile mount need not do that for an fsync (mmap(2))',
+    parts: false,
+    applies: (context) =>
+      context.line.verb === 'mread' &&
+      only(context, 'data') &&
+      context.one.lines.slice(0, context.at).some((text) => text.startsWith('mwrite ')) &&
+      clearedFrom(context.plain.data, context.other.data),
   },
   {
     name: 'a store through a mapping moves the time when it is written back',
@@ -184,7 +204,7 @@ export const deviations: readonly Deviation[] = [
       line.args.fd !== undefined &&
       line.verb !== 'linkfd' &&
       plain.error !== other.error &&
-      /^(EEXIST|ENOTDIR|ENOENT|ENOTEMPTY)$/.test(other.error),
+      /^(EEXIST|EISDIR|ENOTDIR|ENOENT|ENOTEMPTY)$/.test(other.error),
   },
   {
     name: 'an unlinked lower still counts a link',

@@ -121,7 +121,7 @@ export async function build(directory: string, tree: Tree): Promise<void> {
   const linksLast = [...entries.filter(({ entry }) => entry.type !== 'h'), ...entries.filter(({ entry }) => entry.type === 'h')];
   // All attributes after all files: a directory's setgid bit and default ACL are not for what the tree itself puts there.
   const operations = linksLast.flatMap(({ path, entry }) => entryOperations(path, entry));
-  operations.push(...entries.flatMap(({ path, entry }) => attributeOperations(path, entry)));
+  for (const { path, entry } of entries) operations.push(...attributeOperations(path, entry));
   // What is made later must not touch the time of its directory: times last, the deepest first.
   for (const { text, path, entry } of entries.reverse()) {
     if (entry.type !== 'h')
