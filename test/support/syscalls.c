@@ -198,7 +198,7 @@ int main(int argc, char **argv) {
   if (!getrlimit(RLIMIT_NOFILE, &files)) files.rlim_cur = files.rlim_max, setrlimit(RLIMIT_NOFILE, &files);
   struct sigaction action = {.sa_handler = bus_error};
   sigaction(SIGBUS, &action, NULL);
-  signal(SIGPIPE, SIG_DFL);
+  signal(SIGPIPE, SIG_IGN); /* EPIPE is an outcome */
   umask(0);
   serve(stdin);
   return 0;
