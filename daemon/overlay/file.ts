@@ -44,7 +44,7 @@ export function open(m: Mount, op: Open, reply: Reply): number {
       if (emptied < 0) return emptied;
     }
   }
-  const opened = grant(m, node, writes, (op.flags & O.ACCMODE) === O.RDWR);
+  const opened = grant(m, node, writes, (op.flags & O.ACCMODE) === O.RDWR, truncates);
   if (opened < 0) return opened;
   m.context.opened = op.node;
   m.context.openedHandle = opened;
@@ -67,7 +67,7 @@ export function openFlags(m: Mount, fh: number): number {
 }
 
 /** Counts an open of a regular file and says by its fh how it is served. Negative errno. */
-export function grant(m: Mount, node: number, writable: boolean, readWrite: boolean): number {
+export function grant(m: Mount, node: number, writable: boolean, readWrite: boolean, truncated = false): number {
   const { i32 } = m;
   m.lock(node);
   try {
@@ -77,8 +77,9 @@ export function grant(m: Mount, node: number, writable: boolean, readWrite: bool
     if ((flags & InodeFlags.SWAPPED) !== 0) return -Errno.ESTALE;
     const write = writable ? Handle.WRITABLE : 0;
     const passthrough = takesPassthrough(m, node);
-    if (passthrough < 0) return passthrough;
-    if (passthrough === 0) {
+    // what is truncated already is served, without a backing, rather than refused
+    if (passthrough < 0 && !(truncated && passthrough !== -Errno.ESTALE)) return passthrough;
+    if (passthrough <= 0) {
       i32[node + Inode.OPEN_CACHED]++;
       return write;
     }
