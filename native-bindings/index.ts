@@ -216,8 +216,9 @@ export interface Native {
    * (openat ignores it), and the open_flags of a FUSE request hold such ones (FMODE_EXEC, 0x20). */
   openBeneath(dirfd: number, path: number, flags: number, mode: number): number;
   /** O_PATH|O_DIRECTORY descriptor of a directory below dirfd; symlinks refused as in openBeneath; the path is `length` bytes, of any length,
-   * without NUL, opened in steps when longer than PATH_MAX (".." cannot leave the step it stands in: -EXDEV). Length 0: a duplicate of dirfd. */
-  openDirectory(dirfd: number, path: number, length: number): number;
+   * without NUL, opened in steps when longer than PATH_MAX (".." cannot leave the step it stands in: -EXDEV). Length 0: a duplicate of dirfd.
+   * `forReading` 1: open for reading, where that is not -EACCES. */
+  openDirectory(dirfd: number, path: number, length: number, forReading: number): number;
   /** openat of an absolute or cwd-relative path, symlinks followed: for what the user named on the command line, never for a layer's content. */
   openHost(path: number, flags: number, mode: number): number;
   close(fd: number): number;

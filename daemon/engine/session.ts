@@ -6,7 +6,7 @@
  * dispatched again from its start whenever this worker is woken, until it answers. Nobody else can answer it: a reply must go to the channel
  * of its request.
  */
-import { JobSlot } from '../../native-bindings/index';
+import { JobSlot, native } from '../../native-bindings/index';
 import { Errno } from '../errno';
 import type { Log } from '../log';
 import { WorkerSlot } from '../overlay/table/layout';
@@ -15,7 +15,7 @@ import type { WorkerContext } from '../overlay/worker';
 import { Opcode } from '../protocol/abi';
 import { ASIDE, Decoder } from '../protocol/decode';
 import { Encoder } from '../protocol/encode';
-import { Notifier } from '../protocol/notify';
+import { Notifier, STORE_DATA } from '../protocol/notify';
 import { InHeader, InterruptIn } from '../protocol/layout';
 import { type Channel, type CloneChannel, GONE, NOTHING } from './channel';
 import { Clock } from './clock';
@@ -79,6 +79,10 @@ export class Session {
     this.interrupts = new Interrupts(memory);
     this.i32 = memory.i32;
     this.slot = workerSlot(context.index);
+    context.store = (device, nodeid, data, size) => {
+      const message = data - STORE_DATA;
+      return native.send(device, message, this.notifier.store(message, nodeid, 0, 0, size)) >= 0;
+    };
   }
 
   /** Serves the requests that wait at a mount's device, some at most. False: the kernel has let go of the mount. */

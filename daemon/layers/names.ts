@@ -65,6 +65,11 @@ export class Names {
     return from;
   }
 
+  /** Is the xattr name at `name` one that an overlay file system may have set, in any dialect? */
+  isOverlays(name: number): boolean {
+    return OVERLAYS.some((prefix) => startsWith(this.u8, name, prefix));
+  }
+
   /** Is the xattr name at `name` one of the overlay's own (and not an escaped one of a nested overlay)? */
   isPrivate(name: number): boolean {
     return startsWith(this.u8, name, this.prefix) && !startsWith(this.u8, name + this.prefix.length, 'overlay.');
@@ -85,6 +90,9 @@ export class Names {
     return true;
   }
 }
+
+/** How the names of overlay file systems' xattrs begin. */
+const OVERLAYS = ['trusted.overlay.', 'user.overlay.', 'user.fuseoverlayfs.'];
 
 export function writeAscii(u8: Uint8Array, at: number, text: string): number {
   for (let i = 0; i < text.length; i++) u8[at + i] = text.charCodeAt(i);

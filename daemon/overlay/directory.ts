@@ -3,6 +3,7 @@
  * is the truth about its names. In the upper of a writable mount, whiteouts in other programs' dialect (`.wh.NAME`, `.wh..wh..opq`) are
  * rewritten in the kernel's on the way.
  */
+import { Errno } from '../errno';
 import { DirentType, Mode, O, O_DIRECTORY } from '../layers/disk';
 import { startsWith, writeAscii } from '../layers/names';
 import { DirentRecord, ReadDirents, StatRecord } from '../layers/records';
@@ -65,24 +66,34 @@ export function unload(m: Mount, directory: number): void {
   }
 }
 
+const SEEK_SET = 0;
+
 /** A lower said that nothing below it counts. */
 const OPAQUE = 1;
 
-/** Calls `each` with the offset of every directory record of the directory open at `fd`, which it closes. */
-function readAll(m: Mount, fd: number, flags: number, each: (record: number) => number): number {
+/** Calls `each` with the offset of every directory record of the directory at `place`, which may be open for reading already. */
+function readAll(m: Mount, place: number, flags: number, each: (record: number) => number): number {
+  const rewound = m.disk.lseek(place, 0, 0, SEEK_SET, m.scratch.value);
+  if (rewound !== -Errno.EBADF) return rewound < 0 ? rewound : readOn(m, place, flags, each);
+  // O_PATH
+  const fd = m.disk.openat(place, m.names.dot, O.RDONLY | O_DIRECTORY, 0);
   if (fd < 0) return fd;
   try {
-    for (;;) {
-      const { dirents, direntsCapacity } = m.scratch;
-      const bytes = m.disk.readDirents(fd, flags, dirents, direntsCapacity);
-      if (bytes <= 0) return bytes;
-      for (let at = dirents; at < dirents + bytes; at += m.u32[at >> 2]) {
-        const result = each(at);
-        if (result < 0) return result;
-      }
-    }
+    return readOn(m, fd, flags, each);
   } finally {
     m.disk.close(fd);
+  }
+}
+
+function readOn(m: Mount, fd: number, flags: number, each: (record: number) => number): number {
+  for (;;) {
+    const { dirents, direntsCapacity } = m.scratch;
+    const bytes = m.disk.readDirents(fd, flags, dirents, direntsCapacity);
+    if (bytes <= 0) return bytes;
+    for (let at = dirents; at < dirents + bytes; at += m.u32[at >> 2]) {
+      const result = each(at);
+      if (result < 0) return result;
+    }
   }
 }
 
@@ -111,7 +122,7 @@ function loadUpper(m: Mount, directory: number, foreign: number[]): number {
   if (place < 0) return place;
   const owned = (m.nodeFlags(directory) & (InodeFlags.MERGED | InodeFlags.IMPURE)) !== 0;
   const dialect: string[] = [];
-  const result = readAll(m, m.disk.openat(place, m.names.dot, O.RDONLY | O_DIRECTORY, 0), ReadDirents.STAT_SUSPECTS, (record) => {
+  const result = readAll(m, place, ReadDirents.STAT_SUSPECTS, (record) => {
     const name = record + DirentRecord.name;
     const length = nameLength(m, record);
     const type = recordType(m, record);
@@ -200,7 +211,7 @@ function loadLower(m: Mount, directory: number, position: number, several: Map<n
   let opaque = false;
   const first = i32[directory + Inode.COOKIE];
   const flags = xattrWhiteouts ? ReadDirents.WITH_STAT : ReadDirents.STAT_SUSPECTS;
-  const result = readAll(m, m.disk.openat(place, m.names.dot, O.RDONLY | O_DIRECTORY, 0), flags, (record) => {
+  const result = readAll(m, place, flags, (record) => {
     const name = record + DirentRecord.name;
     const length = nameLength(m, record);
     const type = recordType(m, record);

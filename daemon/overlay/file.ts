@@ -12,6 +12,7 @@ import { stripSetid } from './attr';
 import { ALL, copyUpData, CUT, dataSource, findLowerData, openLowerData } from './copy-up';
 import { ownJob } from './job';
 import type { Mount } from './mount';
+import { HEADROOM } from './worker';
 import { closeData } from './node';
 import { DataSource, Inode, InodeFlags, Known, MountFlags } from './table/layout';
 
@@ -80,6 +81,7 @@ export function grant(m: Mount, node: number, writable: boolean, readWrite: bool
     // what is truncated already is served, without a backing, rather than refused
     if (passthrough < 0 && !(truncated && passthrough !== -Errno.ESTALE)) return passthrough;
     if (passthrough <= 0) {
+      if (!writable && i32[node + Inode.ELF] === Known.UNKNOWN && dataSource(m, node) === DataSource.LOWER) lookInside(m, node);
       i32[node + Inode.OPEN_CACHED]++;
       return write;
     }
@@ -136,24 +138,38 @@ function mustNotSwap(m: Mount, node: number): boolean {
   return i32[node + Inode.NLINK] > 1 || (m.nodeFlags(node) & InodeFlags.LINKED) !== 0;
 }
 
-/** Programs and libraries are never rewritten in place in practice. Asked once per node; what was opened for it is kept to read from. */
+/** Programs and libraries are never rewritten in place in practice. Asked once per node. */
 function isElf(m: Mount, node: number): boolean {
-  const { i32, u8, scratch } = m;
-  if (i32[node + Inode.ELF] === Known.UNKNOWN) {
-    const fd = openLowerData(m, node);
-    if (fd < 0) return false;
-    const read = disk.pread(fd, scratch.words, 4, 0, 0);
-    const elf =
-      read === 4 &&
-      u8[scratch.words] === 0x7f &&
-      u8[scratch.words + 1] === 0x45 &&
-      u8[scratch.words + 2] === 0x4c &&
-      u8[scratch.words + 3] === 0x46;
-    i32[node + Inode.ELF] = elf ? Known.YES : Known.NO;
-    if (!elf && i32[node + Inode.FD] === 0) keepFd(m, node, fd, DataSource.LOWER);
-    else disk.close(fd);
-  }
-  return i32[node + Inode.ELF] === Known.YES;
+  if (m.i32[node + Inode.ELF] === Known.UNKNOWN) lookInside(m, node);
+  return m.i32[node + Inode.ELF] === Known.YES;
+}
+
+/**
+ * Lower files of at most so many bytes are handed over whole at their first open, unless they are passed through: that is a copy, while a READ is a
+ * round trip.
+ */
+const HANDED_OVER = 32 * 1024;
+
+/**
+ * What kind of file is it? The descriptor is kept to read from, unless the kernel gets all of it right away.
+ *
+ * STORE waits for pages that a READ has locked, and a READ may want the node's lock. So: at the node's first open only, which nobody can read through
+ * yet. And whoever makes the upper the source of the data takes the lock too: what is stored here is there before anything newer.
+ */
+function lookInside(m: Mount, node: number): void {
+  const { i32, u8, u32, scratch, context } = m;
+  const fd = openLowerData(m, node);
+  if (fd < 0) return;
+  const size = i32[node + Inode.SIZE_HIGH] === 0 ? u32[node + Inode.SIZE_LOW] : HANDED_OVER + 1;
+  const whole = size <= HANDED_OVER && i32[node + Inode.OPEN_CACHED] === 0 && i32[node + Inode.OPEN_PASSTHROUGH] === 0;
+  const at = scratch.dirents + HEADROOM;
+  const read = disk.pread(fd, at, whole ? size : 4, 0, 0);
+  const elf = read >= 4 && u8[at] === 0x7f && u8[at + 1] === 0x45 && u8[at + 2] === 0x4c && u8[at + 3] === 0x46;
+  if (read >= 0) i32[node + Inode.ELF] = elf ? Known.YES : Known.NO;
+  const passes = elf && m.has(MountFlags.PASSTHROUGH) && !mustNotSwap(m, node);
+  const handed = whole && read === size && size > 0 && !passes && context.store(m.device, m.nodeid(node), at, size);
+  if (!handed && !passes && i32[node + Inode.FD] === 0) keepFd(m, node, fd, DataSource.LOWER);
+  else disk.close(fd);
 }
 
 function keepFd(m: Mount, node: number, fd: number, source: DataSource): void {

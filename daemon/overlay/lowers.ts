@@ -44,6 +44,18 @@ export function opaqueMark(m: Mount, fd: number, name: number, dialects: readonl
   return '';
 }
 
+/**
+ * May (fd, name) have a mark of an overlay? One question instead of one for each mark: hardly any directory of a layer has an xattr at all.
+ */
+function mayBeMarked(m: Mount, fd: number, name: number): boolean {
+  const { value, valueCapacity } = m.scratch;
+  const length = m.disk.listxattr(fd, name, value, valueCapacity);
+  if (length === -Errno.ERANGE) return true;
+  if (asked(length) <= 0) return false;
+  for (let at = value; at < value + length; at = m.u8.indexOf(0, at) + 1) if (m.names.isOverlays(at)) return true;
+  return false;
+}
+
 /** The redirect of (fd, name), or undefined. */
 export function redirectMark(m: Mount, fd: number, name: number): string | undefined {
   const length = asked(m.disk.getxattr(fd, name, m.names.redirect, m.scratch.value, m.scratch.valueCapacity));
@@ -72,6 +84,7 @@ export function childLowers(m: Mount, parent: number, dentry: number): number[] 
     if (layer === m.layerFds.length - 1) break;
     const fd = m.lowerDirectory(parent, position);
     if (fd < 0) throw new LayerError(-fd);
+    if (!mayBeMarked(m, fd, table.name(dentry))) continue;
     if (opaqueMark(m, fd, table.name(dentry), names.opaqueDialects) === 'y') break;
     const redirect = redirectMark(m, fd, table.name(dentry));
     if (redirect !== undefined) {

@@ -263,7 +263,7 @@ function makeOver(m: Mount, directory: number, op: Make, mode: number, maker: Ma
 function inNest(m: Mount, directory: number, fd: number, acl: boolean, nest: number, work: (inside: number) => number): number {
   const result = disk.mkdirat(m.workFd, nest, 0o700);
   if (result < 0) return result;
-  const inside = disk.openDirectory(m.workFd, nest, length(m, nest));
+  const inside = disk.openDirectory(m.workFd, nest, length(m, nest), 0);
   try {
     const like = inside < 0 ? inside : likeParent(m, directory, fd, inside, acl);
     return like < 0 ? like : work(inside);

@@ -214,14 +214,15 @@ export class Mount {
     return fd;
   }
 
-  /** O_PATH descriptor of a directory's lower at `position`, owned by the cache; negative errno. */
+  /** Descriptor of a directory's lower at `position`, owned by the cache: open for reading, or O_PATH where that is not allowed; negative errno. */
   lowerDirectory(directory: number, position: number): number {
     const { i32 } = this;
     const generation = i32[directory + Inode.GENERATION];
     const cached = this.fds.get(directory, generation, position + 1);
     if (cached >= 0) return cached;
     const path = this.lowerPath(directory, position);
-    const fd = disk.openDirectory(this.layerFds[this.lowerLayer(directory, position)], this.table.blobBytes(path), i32[path + Blob.LENGTH]);
+    const layer = this.layerFds[this.lowerLayer(directory, position)];
+    const fd = disk.openDirectory(layer, this.table.blobBytes(path), i32[path + Blob.LENGTH], 1);
     if (fd >= 0) this.fds.put(directory, generation, position + 1, fd);
     return fd;
   }
@@ -282,7 +283,7 @@ export class Mount {
     const length = this.i32[path + Blob.LENGTH];
     let slash = length;
     while (slash > 0 && this.u8[from + slash - 1] !== 47) slash--;
-    const fd = disk.openDirectory(this.layerFds[layer], from, slash === 0 ? 0 : slash - 1);
+    const fd = disk.openDirectory(this.layerFds[layer], from, slash === 0 ? 0 : slash - 1, 0);
     if (fd >= 0) this.fds.later(fd);
     return this.placeAt(fd, from + slash);
   }

@@ -49,6 +49,9 @@ class Images {
 
 const KIB = 1024;
 
+/** Bytes that are free before data that the kernel is to get unasked. */
+export const HEADROOM = 64;
+
 export class WorkerContext {
   readonly scratch: Scratch;
   readonly images = new Images();
@@ -63,6 +66,8 @@ export class WorkerContext {
   /** The nodeid of which the kernel must forget the attributes, 0: none, and whether cached content too; the session tells it after the answer. */
   stale = 0;
   staleContent = false;
+  /** Puts `size` bytes at `data`, with HEADROOM before them, into the kernel's page cache as the beginning of a file; false: it has not taken them. */
+  store: (device: number, nodeid: number, data: number, size: number) => boolean = () => false;
 
   constructor(readonly table: Table) {
     // 8 pages = 512 KiB

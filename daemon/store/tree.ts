@@ -76,7 +76,7 @@ export class Tree {
   /** A descriptor of the directory at `path` below the root, to be closed with closeDirectory. */
   openDirectory(path: Buffer): number {
     if (path.length >= PATH_BYTES) throw this.failure('open', path, -Errno.ENAMETOOLONG);
-    const place = native.openDirectory(this.root, this.put(PATH, path, PATH_BYTES), path.length);
+    const place = native.openDirectory(this.root, this.put(PATH, path, PATH_BYTES), path.length, 0);
     if (place < 0) throw this.failure('open', path, place);
     const fd = native.openat(place, this.name(DOT), constants.O_RDONLY | constants.O_DIRECTORY, 0);
     native.close(place);

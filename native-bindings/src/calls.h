@@ -45,7 +45,7 @@
   CALL(eventfdDrain, 1) \
   CALL(openat, 4) \
   CALL(openBeneath, 4) \
-  CALL(openDirectory, 3) \
+  CALL(openDirectory, 4) \
   CALL(openHost, 3) \
   CALL(close, 1) \
   CALL(dup, 1) \

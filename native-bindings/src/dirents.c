@@ -84,8 +84,9 @@ int32_t call_readDirents(const int32_t *arg) {
   if (!buffer) return -ENOMEM;
   // An entry grows at most sixfold (24 bytes to 144), so that much of a batch surely fits; but the longest name must come through.
   size_t batch = room / 6 < 1024 ? 1024 : room / 6 < BUFFER_SIZE ? room / 6 : BUFFER_SIZE;
-  int64_t position = lseek(fd, 0, SEEK_CUR);
-  if (position < 0) return -errno;
+  // The place to go back to; not needed where all of a batch fits and no file of it has to be asked about.
+  int64_t position = -1;
+  if ((batch == 1024 || (flags & WITH_STAT)) && (position = lseek(fd, 0, SEEK_CUR)) < 0) return -errno;
   do {
     long n = RETRY(syscall(SYS_getdents64, fd, buffer, batch));
     if (n <= 0) return result(n);
@@ -94,7 +95,7 @@ int32_t call_readDirents(const int32_t *arg) {
       int32_t length = writeRecord(fd, flags, entry, out + used, room - used);
       if (length < 0) {
         // Back to before this entry; what stands so far is this call's, and an error but of room comes again with the next.
-        if (lseek(fd, position, SEEK_SET) < 0) return -errno;
+        if (position >= 0 && lseek(fd, position, SEEK_SET) < 0) return -errno;
         return used > 0 ? (int32_t)used : length;
       }
       used += (size_t)length;

@@ -72,12 +72,19 @@ static size_t pathStep(const char *path, size_t length) {
   return slash ? (size_t)(slash - path) : 0;
 }
 
+/** For reading it if that is wanted and allowed, else O_PATH. */
+static int openStep(int dirfd, const char *path, bool forReading) {
+  int fd = forReading ? openBelow(dirfd, path, O_RDONLY | O_DIRECTORY, 0) : -1;
+  return fd >= 0 || (forReading && errno != EACCES) ? fd : openBelow(dirfd, path, O_PATH | O_DIRECTORY, 0);
+}
+
 int32_t call_openDirectory(const int32_t *arg) {
   DIRECTORY(dirfd, arg[0]);
   BYTES(bytes, arg[1], arg[2]);
   const char *path = (const char *)bytes;
   size_t left = (size_t)arg[2];
-  if (left == 0) return result(fcntl(dirfd, F_DUPFD_CLOEXEC, 0));
+  bool forReading = arg[3] != 0;
+  if (left == 0) return result(forReading ? openStep(dirfd, ".", true) : fcntl(dirfd, F_DUPFD_CLOEXEC, 0));
   if (path[0] == '/' || memchr(path, 0, left)) return -EINVAL;
   int fd = dirfd;
   while (left > 0) {
@@ -89,7 +96,7 @@ int32_t call_openDirectory(const int32_t *arg) {
     } else {
       memcpy(step, path, length);
       step[length] = 0;
-      next = openBelow(fd, step, O_PATH | O_DIRECTORY, 0);
+      next = openStep(fd, step, forReading && length == left);
     }
     int32_t error = next < 0 ? -errno : 0;
     if (fd != dirfd) close(fd);

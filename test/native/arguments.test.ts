@@ -31,7 +31,7 @@ const SHAPES: Record<string, string> = {
   eventfdDrain: 'i',
   openat: 'dpii',
   openBeneath: 'dpii',
-  openDirectory: 'don',
+  openDirectory: 'doni',
   openHost: 'sii',
   close: 'i',
   dup: 'i',

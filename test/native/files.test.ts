@@ -108,7 +108,7 @@ t.test('openDirectory walks paths longer than PATH_MAX', (t) => {
   let at = native.dup(fd);
   for (const name of names) {
     t.equal(native.mkdirat(at, put(name), 0o700), 0);
-    const next = native.openDirectory(at, put(name), name.length);
+    const next = native.openDirectory(at, put(name), name.length, 0);
     native.close(at);
     at = next;
   }
@@ -117,13 +117,13 @@ t.test('openDirectory walks paths longer than PATH_MAX', (t) => {
   native.close(at);
   for (const slashes of ['/', '///']) {
     const whole = names.join(slashes);
-    const deep = opened(t, native.openDirectory(fd, put(whole), whole.length));
+    const deep = opened(t, native.openDirectory(fd, put(whole), whole.length, 0));
     t.equal(native.stat(deep, EMPTY, record), 0);
     t.equal(u64(S.ino), inode, `${whole.length} bytes`);
   }
   t.teardown(() => spawnSync('rm', ['-rf', join(path, names[0])])); // deeper than a path of Node's can say
   fs.symlinkSync('0', join(path, 'link'));
-  const open = (name: string) => native.openDirectory(fd, put(name), Buffer.byteLength(name));
+  const open = (name: string) => native.openDirectory(fd, put(name), Buffer.byteLength(name), 0);
   t.equal(open('link'), -E.ELOOP, 'O_PATH of a symlink is not a directory reached');
   t.equal(open('/tmp'), -E.EINVAL);
   t.equal(open('a\0b'), -E.EINVAL);
@@ -134,7 +134,7 @@ t.test('openDirectory walks paths longer than PATH_MAX', (t) => {
   t.equal(open(`${names.join('/')}/${'y'.repeat(5000)}`), -E.ENAMETOOLONG);
   const same = opened(t, open(''));
   t.equal(fs.readlinkSync(`/proc/self/fd/${same}`), path);
-  t.equal(native.openDirectory(9999, EMPTY, 0), -E.EBADF);
+  t.equal(native.openDirectory(9999, EMPTY, 0, 0), -E.EBADF);
   t.end();
 });
 

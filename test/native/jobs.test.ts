@@ -285,7 +285,7 @@ t.test('FICLONE is used where the file system has it', (t) => {
     return;
   }
   try {
-    const at = native.openDirectory(fd, put('mnt'), 3);
+    const at = native.openDirectory(fd, put('mnt'), 3, 0);
     const dirfd = native.openHost(put(mountPoint), O.O_RDONLY | O.O_DIRECTORY, 0);
     const flags = O.O_CREAT | O.O_RDWR;
     const [a, b, c] = ['a', 'b', 'c'].map((name) => native.openat(at, put(name), flags, 0o600)) as [number, number, number];
