@@ -21,7 +21,7 @@ help: ## explain the targets (the default)
 	@echo '  sudo scripts/setup installs the Debian packages that these need.'
 	@echo '  Some tests only: make build && scripts/run-tests dist/test/lint/*.test.js'
 
-build: native typescript ## npm ci if needed, the addon if its sources changed, TypeScript, dist/bin
+build: native typescript ## npm ci if needed, the addon if its sources changed, TypeScript, bundles, dist/bin
 
 # npm ci leaves this file behind, so it is as new as the installation.
 node_modules/.package-lock.json: package-lock.json
@@ -38,6 +38,7 @@ native: node_modules/.package-lock.json
 
 typescript: node_modules/.package-lock.json
 	npx --no-install tsc -p tsconfig.json
+	@node dist/scripts/bundle.js
 	@mkdir -p dist/bin
 	@for name in $(BINS); do \
 	  [ -f dist/cli/$$name.js ] || continue; \

@@ -16,6 +16,7 @@ export const rows = [
   { from: 'daemon/log', may: ['daemon/errno', 'daemon/config'] },
   { from: 'daemon/errno', may: [], packages: [] },
   { from: 'daemon/runtime', may: [], packages: [] },
+  { from: 'daemon/bundled', may: [], packages: [] },
 
   { from: 'daemon/protocol', may: ['daemon/errno'], packages: [] },
   { from: 'daemon/overlay', may: ['daemon/layers', 'daemon/protocol/operations', 'daemon/errno'], packages: [] },
@@ -38,6 +39,7 @@ export const rows = [
       'daemon/errno',
       'daemon/config',
       'daemon/runtime',
+      'daemon/bundled',
     ],
   },
 
