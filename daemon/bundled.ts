@@ -68,16 +68,19 @@ interface Frame extends NodeJS.CallSite {
   toString(): string;
 }
 
-/** Has stacks name places in the sources. The map is read with the first stack that somebody looks at. */
+/**
+ * Has stacks name places in the sources. The map is read with the first stack that somebody looks at; not for an error with a code, which is mostly no fault of
+ * ours, and which Node's own streams look at.
+ */
 function mapStacks(file: string, mapFile: string): void {
   let inSources: ((frame: Frame) => string) | undefined;
   Error.prepareStackTrace = (error, frames: Frame[]) => {
     try {
-      inSources ??= mapper(file, mapFile);
-      return [String(error), ...frames.map(inSources)].join('\n    at ');
+      if (!('code' in error)) inSources ??= mapper(file, mapFile);
     } catch {
-      return [String(error), ...frames.map((frame) => frame.toString())].join('\n    at ');
+      // there is no map
     }
+    return [String(error), ...frames.map(inSources ?? ((frame) => frame.toString()))].join('\n    at ');
   };
 }
 

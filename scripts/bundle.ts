@@ -6,6 +6,7 @@
 import { build, type Plugin } from 'esbuild';
 import { createHash } from 'node:crypto';
 import fs from 'node:fs';
+import { createRequire } from 'node:module';
 import path from 'node:path';
 import v8 from 'node:v8';
 import vm from 'node:vm';
@@ -16,18 +17,35 @@ const DIST = path.resolve(__dirname, '..');
 /** What is loaded from each, by its path from dist. */
 const PROGRAMS: Readonly<Record<string, readonly string[]>> = {
   engine: ['daemon/engine/run', 'daemon/engine/worker'],
+  ply: ['cli/run'],
 };
 
-/** A module in a bundle still sees its own directory, by way of the bundle's argument. */
-const ownDirectory: Plugin = {
-  name: 'own-directory',
+/** A module in a bundle still sees where it lies, by way of the bundle's argument. */
+const ownPlace: Plugin = {
+  name: 'own-place',
   setup(on) {
     on.onLoad({ filter: /\.js$/ }, ({ path: file }) => {
-      const directory = `(__dist+${JSON.stringify(`/${path.relative(DIST, path.dirname(file))}`)})`;
-      return { contents: fs.readFileSync(file, 'utf8').replaceAll('__dirname', directory) };
+      const name = path.relative(DIST, file);
+      if (name.startsWith('..')) return undefined; // a package's
+      const place = (of: string): string => `(__dist+${JSON.stringify(`/${of}`)})`;
+      const contents = name === 'cli/yargs-parts.js' ? yargsParts() : fs.readFileSync(file, 'utf8');
+      return { contents: contents.replaceAll('__dirname', place(path.dirname(name))).replaceAll('__filename', place(name)) };
     });
   },
 };
+
+/** As cli/yargs-parts.ts, with the modules themselves. */
+function yargsParts(): string {
+  const yargs = path.dirname(require.resolve('yargs/package.json'));
+  const parser = path.dirname(createRequire(path.join(yargs, 'index.mjs')).resolve('yargs-parser'));
+  const load = (...file: string[]): string => `() => require(${JSON.stringify(path.join(...file))})`;
+  return `
+const { createRequire } = require('node:module');
+exports.ofYargs = () => createRequire(createRequire(__filename).resolve('yargs'));
+exports.factory = ${load(yargs, 'build/lib/yargs-factory.js')};
+exports.parser = ${load(parser, 'yargs-parser.js')};
+exports.words = ${load(parser, 'string-utils.js')};`;
+}
 
 async function bundle(name: string, entries: readonly string[]): Promise<void> {
   const list = entries.map((entry) => `${JSON.stringify(entry)}: () => require(${JSON.stringify(`./${entry}.js`)})`);
@@ -41,25 +59,25 @@ async function bundle(name: string, entries: readonly string[]): Promise<void> {
     packages: 'external',
     banner: { js: '(function (module, require, __dist) {' },
     footer: { js: '})' },
-    minifyWhitespace: true,
+    charset: 'ascii',
     legalComments: 'none',
     sourcemap: 'external',
     sourcesContent: false,
-    plugins: [ownDirectory],
+    plugins: [ownPlace],
     metafile: true,
     write: false,
     logLevel: 'warning',
   });
   const [map, source] = ['.map', '.js'].map((ending) => outputFiles.find((one) => one.path.endsWith(ending))!);
-  if (/[^\0-\x7f]/.test(source.text)) throw new Error(`the bundle ${name} is not ASCII, and is read as such`);
+  const text = source.text.replace(/[^\0-\x7f]/g, '?'); // in comments only
   const mapped = map.text.replaceAll('"../../', '"'); // sources, from the repository
-  const hash = createHash('sha256').update(source.contents).update(mapped).digest('hex').slice(0, 16);
+  const hash = createHash('sha256').update(text).update(mapped).digest('hex').slice(0, 16);
   const file = (ending: string): string => `${BUNDLES}/${name}-${hash}.${ending}`;
   const modules = Object.keys(metafile.inputs).filter((input) => input !== `${name}.js`);
   const manifest: Manifest = { source: file('js'), code: file('code'), map: file('map'), modules };
   fs.mkdirSync(path.join(DIST, BUNDLES), { recursive: true });
-  write(manifest.source, source.contents);
-  write(manifest.code, codeOf(source.text, path.join(DIST, manifest.source)));
+  write(manifest.source, text);
+  write(manifest.code, codeOf(text, path.join(DIST, manifest.source)));
   write(manifest.map, mapped);
   write(`${BUNDLES}/${name}.json`, JSON.stringify(manifest));
   for (const other of fs.readdirSync(path.join(DIST, BUNDLES))) {

@@ -64,7 +64,7 @@ export const rows = [
   { from: 'daemon/images', may: ['daemon/store', 'daemon/errno', 'daemon/log', 'daemon/config'] },
   { from: 'daemon/api', may: ['daemon/images', 'daemon/mounts', 'daemon/store', 'daemon/errno', 'daemon/log', 'daemon/config'] },
 
-  { from: 'cli', may: ['daemon/api (types)'] },
+  { from: 'cli', may: ['daemon/api (types)', 'daemon/bundled'] },
   { from: 'cli/plyd', may: ['daemon/main'] },
   { from: 'cli/plyfs', may: ['cli', 'daemon/api (types)', 'daemon/mounts', 'daemon/runtime', 'native-bindings'] },
 ];
