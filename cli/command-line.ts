@@ -1,14 +1,10 @@
 /** From the command line to a verb's Arguments, and the help: yargs does both. */
-import { createRequire } from 'node:module';
 import type { Argv, Options } from 'yargs';
 import { usualSocket } from './client';
 import { nearest, UsageError } from './errors';
 import { Arguments, type Verb } from './verb';
 import { find, GROUPS, names, VERBS } from './verbs/list';
 import { yargs } from './yargs';
-
-/** A module is loaded by its verb's name, and none but that: reading and compiling it is part of every command's time. */
-const load = createRequire(__filename);
 
 const EVERYWHERE: Readonly<Record<string, Options>> = {
   socket: { type: 'string', requiresArg: true, describe: "plyd's socket (PLY_SOCKET; /run/ply/ply.sock or $XDG_RUNTIME_DIR/ply/ply.sock)" },
@@ -43,7 +39,9 @@ export function understand(list: readonly string[]): Request {
   }
   const found = find(rest);
   if (!found) return withoutVerb(rest);
-  const { verb } = load(`./verbs/${found.entry.module}`) as { verb: Verb };
+  // None but that: loading it is part of every command's time.
+  // eslint-disable-next-line @typescript-eslint/no-require-imports -- as the verb's name is known only now
+  const { verb } = require(`./verbs/${found.entry.module}.js`) as { verb: Verb };
   return parse(verb, found.entry.name, [...before, ...rest.slice(found.length)]);
 }
 

@@ -8,6 +8,7 @@ import { createRequire } from 'node:module';
 import path from 'node:path';
 import { format, inspect } from 'node:util';
 import type { Argv } from 'yargs';
+import { factory, ofYargs, parser as parserModule, words as wordsModule } from './yargs-parts';
 
 type Yargs = (args: readonly string[]) => Argv;
 
@@ -30,10 +31,9 @@ interface ParserModule {
 }
 
 /** yargs-parser, as its own entry (build/lib/index.js) makes it: that one imports fs and util as ES modules, which loads all of them. */
-function parser(ofYargs: NodeJS.Require): unknown {
-  const directory = path.dirname(ofYargs.resolve('yargs-parser'));
-  const { YargsParser } = load(path.join(directory, 'yargs-parser.js')) as ParserModule;
-  const words = load(path.join(directory, 'string-utils.js')) as object;
+function parser(): unknown {
+  const { YargsParser } = parserModule() as ParserModule;
+  const words = wordsModule() as object;
   const made = new YargsParser({
     cwd: () => process.cwd(),
     env: () => process.env,
@@ -47,18 +47,17 @@ function parser(ofYargs: NodeJS.Require): unknown {
 }
 
 /** What yargs asks of the platform it runs on (lib/platform-shims/esm.mjs in yargs). */
-function platform(yargsDirectory: string): object {
-  const ofYargs = createRequire(path.join(yargsDirectory, 'index.mjs'));
+function platform(): object {
   const assert = (): typeof import('node:assert') => load('node:assert') as typeof import('node:assert');
   return {
     assert: {
       strictEqual: (...values: [unknown, unknown, string?]) => assert().strictEqual(...values),
       notStrictEqual: (...values: [unknown, unknown, string?]) => assert().notStrictEqual(...values),
     },
-    cliui: (options: unknown) => (entry(ofYargs('cliui')) as (options: unknown) => unknown)(options),
+    cliui: (options: unknown) => (entry(ofYargs()('cliui')) as (options: unknown) => unknown)(options),
     stringWidth: (text: string) =>
-      /^[ -~\n]*$/.test(text) ? text.length : (entry(ofYargs('string-width')) as (text: string) => number)(text),
-    Parser: parser(ofYargs),
+      /^[ -~\n]*$/.test(text) ? text.length : (entry(ofYargs()('string-width')) as (text: string) => number)(text),
+    Parser: parser(),
     y18n: english,
     findUp: () => undefined,
     getEnv: (name: string) => process.env[name],
@@ -85,9 +84,8 @@ function platform(yargsDirectory: string): object {
 /** The factory itself; undefined where yargs has moved it. */
 export function quickYargs(): Yargs | undefined {
   try {
-    const directory = path.dirname(load.resolve('yargs/package.json'));
-    const module = load(path.join(directory, 'build/lib/yargs-factory.js')) as { YargsFactory: (platform: object) => Yargs };
-    return module.YargsFactory(platform(directory));
+    const { YargsFactory } = factory() as { YargsFactory: (platform: object) => Yargs };
+    return YargsFactory(platform());
   } catch {
     return undefined; // another version of yargs: its own entry is slower, no less right
   }

@@ -1,8 +1,8 @@
 /**
  * The log: one JSON object per line, as pino writes it, to a descriptor (2 unless told otherwise: the process is started with its log there).
  *
- * The main thread logs through pino, which is loaded with the first line that is written: the start of a mount does not wait for it. Workers
- * have no event loop, so they write the same lines themselves, each with one write(2).
+ * plyd logs through pino, which is loaded with the first line that is written. An engine's start is not to wait for that, and its workers have no
+ * event loop: engines write the same lines themselves, each with one write(2).
  */
 import fs from 'node:fs';
 import { hostname } from 'node:os';

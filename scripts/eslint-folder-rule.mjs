@@ -16,6 +16,7 @@ export const rows = [
   { from: 'daemon/log', may: ['daemon/errno', 'daemon/config'] },
   { from: 'daemon/errno', may: [], packages: [] },
   { from: 'daemon/runtime', may: [], packages: [] },
+  { from: 'daemon/bundled', may: [], packages: [] },
 
   { from: 'daemon/protocol', may: ['daemon/errno'], packages: [] },
   { from: 'daemon/overlay', may: ['daemon/layers', 'daemon/protocol/operations', 'daemon/errno'], packages: [] },
@@ -38,6 +39,7 @@ export const rows = [
       'daemon/errno',
       'daemon/config',
       'daemon/runtime',
+      'daemon/bundled',
     ],
   },
 
@@ -62,7 +64,7 @@ export const rows = [
   { from: 'daemon/images', may: ['daemon/store', 'daemon/errno', 'daemon/log', 'daemon/config'] },
   { from: 'daemon/api', may: ['daemon/images', 'daemon/mounts', 'daemon/store', 'daemon/errno', 'daemon/log', 'daemon/config'] },
 
-  { from: 'cli', may: ['daemon/api (types)'] },
+  { from: 'cli', may: ['daemon/api (types)', 'daemon/bundled'] },
   { from: 'cli/plyd', may: ['daemon/main'] },
   { from: 'cli/plyfs', may: ['cli', 'daemon/api (types)', 'daemon/mounts', 'daemon/runtime', 'native-bindings'] },
 ];

@@ -1,7 +1,7 @@
 /** The engine's worker threads: started, counted, stopped. */
-import { join } from 'node:path';
-import { Worker } from 'node:worker_threads';
+import type { Worker } from 'node:worker_threads';
 import { native } from '../../native-bindings/index';
+import type { Bundle } from '../bundled';
 import type { Level } from '../log';
 import { Control, WorkerSlot } from '../overlay/table/layout';
 import type { Memory } from '../overlay/table/memory';
@@ -9,14 +9,12 @@ import { wakeAll } from './wake';
 import { usableCpus } from './privileges';
 import { possibleCpus, queuesOf } from './queues';
 import { SPARES } from './stuck';
+import { startThread } from './threads';
 import type { WorkerStart } from './worker';
 import { EngineWord, workerSlot } from './words';
 
 /** One per CPU, but no more than this unless told so: each costs 7 to 8 MiB. */
 const MOST_BY_DEFAULT = 8;
-
-/** Their heap holds no node and no file data: it stays small. */
-const RESOURCE_LIMITS = { maxYoungGenerationSizeMb: 4, maxOldGenerationSizeMb: 64, codeRangeSizeMb: 16 };
 
 export class Crew {
   /** Slots of those that serve always, and of those that sleep unless all others are stuck. */
@@ -36,7 +34,7 @@ export class Crew {
 
   constructor(
     private readonly memory: Memory,
-    private readonly options: { workers?: number; overlay: string; logLevel: Level },
+    private readonly options: { workers?: number; overlay?: string; bundle?: Bundle | undefined; thread?: Worker; logLevel: Level },
     /** A worker ended, though nobody told it to. */
     private readonly onFailure: (error: Error) => void,
   ) {
@@ -101,8 +99,17 @@ export class Crew {
     const { overlay, logLevel } = this.options;
     const count = this.workers.length;
     const queues = this.workers.map((_, i) => queuesOf(i, count, this.cpus, this.possible));
-    const workerData: WorkerStart = { worker, cpu, cpus: this.cpus.slice(0, count), queues, spare, overlay, logLevel };
-    const thread = new Worker(join(__dirname, 'worker.js'), { workerData, resourceLimits: RESOURCE_LIMITS, trackUnmanagedFds: false });
+    const start: WorkerStart = {
+      worker,
+      cpu,
+      cpus: this.cpus.slice(0, count),
+      queues,
+      spare,
+      logLevel,
+      ...(overlay !== undefined && { overlay }),
+    };
+    const thread = this.started === 0 && this.options.thread !== undefined ? this.options.thread : startThread(this.options.bundle);
+    thread.postMessage(start);
     this.started++;
     this.running++;
     let reason = new Error(`worker ${worker} ended`);

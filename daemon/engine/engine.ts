@@ -3,7 +3,9 @@
  * process. Its event loop is woken by the control channel, by signals, and by the workers through an eventfd.
  */
 import fs from 'node:fs';
+import type { Worker } from 'node:worker_threads';
 import { native } from '../../native-bindings/index';
+import type { Bundle } from '../bundled';
 import type { Level, Log } from '../log';
 import { shown, type Transport } from '../mounts/options';
 import { planOf } from '../mounts/plan';
@@ -35,8 +37,12 @@ export interface EngineOptions {
   transport: Transport;
   logLevel: Level;
   log: Log;
-  /** absolute path of the module that is the overlay */
-  overlay: string;
+  /** where the workers' modules come from; none: each is loaded by itself */
+  bundle?: Bundle | undefined;
+  /** for the first worker */
+  thread?: Worker;
+  /** absolute path of a module in place of the overlay */
+  overlay?: string;
   /** descriptor of the control channel */
   control: number;
   /** ends, and unmounts, with the control channel */

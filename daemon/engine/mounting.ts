@@ -69,6 +69,7 @@ export class Mounting {
   /** Returns the mount's index; the workers attach to it. Throws for the user, and then the descriptors are still the caller's. */
   begin(options: MountOptions, { device, layers, upper, work }: MountDescriptors, level: number, wanted: Wanted): number {
     const asked = this.choose(wanted);
+    if (asked.used === 'uring') this.startAll();
     const [agreed, transport] = this.receiveInit(device, options, asked, wanted);
     const spec: MountSpec = {
       upperFd: upper,
@@ -196,7 +197,6 @@ export class Mounting {
   private prepareRings(mount: number, capabilities: Capabilities): void {
     const { i32 } = this;
     const record = mountRecord(mount);
-    this.startAll();
     i32[record + EngineMountWord.TRANSPORT] = Transport.URING;
     i32[record + EngineMountWord.RING_LEFT] = this.crew.workers.length;
     i32[record + EngineMountWord.RING_CAPACITY] = capabilities.ringPayload;

@@ -19,8 +19,8 @@ export interface Overlay {
   OverlayMount: new (context: WorkerContext, mount: number) => ServedOperations;
 }
 
-/** `module` is an absolute path. */
-export function loadOverlay(module: string): Overlay {
+/** The overlay, or what is in its place: `module` is an absolute path. */
+export function loadOverlay(module: string | undefined): Overlay {
   // eslint-disable-next-line @typescript-eslint/no-require-imports -- which one it is, is known at the start of the thread
-  return require(module) as Overlay;
+  return (module === undefined ? require('../overlay/index') : require(module)) as Overlay;
 }

@@ -3,7 +3,6 @@
  * the devices of its mounts, all at once, and ends when the main thread says so. From its first mount over io_uring on it waits in its ring
  * instead, which polls the epoll descriptors.
  */
-import { workerData } from 'node:worker_threads';
 import { native } from '../../native-bindings/index';
 import { Errno } from '../errno';
 import { type Level, type Log, openLineLog } from '../log';
@@ -33,8 +32,8 @@ export interface WorkerStart {
   queues: readonly (readonly number[])[];
   /** it sleeps unless others are stuck */
   spare: boolean;
-  /** absolute path of the module that is the overlay */
-  overlay: string;
+  /** absolute path of a module in place of the overlay */
+  overlay?: string;
   logLevel: Level;
 }
 
@@ -403,12 +402,11 @@ function must(result: number, call: string): number {
   return result;
 }
 
-function main(start: WorkerStart): void {
+/** Until the engine ends. */
+export function serve(start: WorkerStart): void {
   native.nameThread(start.spare ? `plyfs-spare-${start.worker}` : `plyfs-work-${start.worker}`);
   if (start.cpu >= 0) native.pinThread(start.cpu); // it works on any CPU too
   const memory = new Memory();
   const context = new WorkerContext(new Table(memory, start.worker));
   new Worker(memory, context, loadOverlay(start.overlay), start).run();
 }
-
-main(workerData as WorkerStart);

@@ -75,6 +75,7 @@ export class EngineProcess {
     closeInherited();
     this.child = spawn(process.execPath, [options.program ?? MAIN, ...args, '--', options.label], {
       cwd: '/',
+      env: { ...process.env, NODE_EXTRA_CA_CERTS: undefined }, // the engine speaks no TLS, and Node would parse all of those at its start
       detached: !options.foreground,
       stdio: ['ignore', sink === undefined ? log : 'ignore', log, theirs],
     });

@@ -83,7 +83,7 @@ export class Keeper {
   /** `settled` as above. Rejects with MountBusy, and then all is as it was. */
   async unmount(id: string, lazy: boolean, settled: () => void): Promise<void> {
     const before = this.catalog.mounts.get(id);
-    this.catalog.mounts.update(id, { phase: 'unmounting' });
+    this.catalog.mounts.unmounting(id);
     await pauseAt('unmount:row');
     try {
       await this.supervisor.unmount(id, lazy);

@@ -7,7 +7,7 @@
  * could not be started again; the mount point may still be covered.
  */
 import type { Mount } from '../api/types';
-import type { Connection } from './database';
+import { type Connection, unsynced } from './database';
 import { CatalogError } from './errors';
 import { type Id, isId, newId, quoted, shortId } from './names';
 import { type Referable, resolve } from './references';
@@ -58,23 +58,27 @@ export class Mounts implements Referable {
   add(mount: NewMount): MountRow {
     const id = mount.id ?? newId();
     if (!isId(id)) throw new CatalogError('bad-request', `${quoted(id)} is no id: 64 hexadecimal digits are needed`);
-    return this.db
-      .transaction(() => {
-        const { mountpoint, lower, upper = null, work = null, options, container = null } = mount;
-        if (this.byName(mountpoint) !== undefined)
-          throw new CatalogError(
-            'conflict',
-            `something of plyd's is already mounted at ${mountpoint}: unmount it first (ply umount ${mountpoint})`,
-          );
-        if (container !== null) this.checkContainer(container);
-        this.db
-          .prepare(
-            `INSERT INTO mounts (id, mountpoint, lower, upper, work, options, container, created_at, phase) VALUES (?, ?, ?, ?, ?, ?, ?, ?, 'mounting')`,
-          )
-          .run(id, mountpoint, JSON.stringify(lower), upper, work, options, container, new Date().toISOString());
-        return this.byId(id);
-      })
-      .immediate();
+    const change = this.db.transaction(() => {
+      const { mountpoint, lower, upper = null, work = null, options, container = null } = mount;
+      if (this.byName(mountpoint) !== undefined)
+        throw new CatalogError(
+          'conflict',
+          `something of plyd's is already mounted at ${mountpoint}: unmount it first (ply umount ${mountpoint})`,
+        );
+      if (container !== null) this.checkContainer(container);
+      this.db
+        .prepare(
+          `INSERT INTO mounts (id, mountpoint, lower, upper, work, options, container, created_at, phase) VALUES (?, ?, ?, ?, ?, ?, ?, ?, 'mounting')`,
+        )
+        .run(id, mountpoint, JSON.stringify(lower), upper, work, options, container, new Date().toISOString());
+      return this.byId(id);
+    });
+    return unsynced(this.db, () => change.immediate()); // no mount outlives the machine
+  }
+
+  /** Before umount(2). */
+  unmounting(id: Id): MountRow {
+    return unsynced(this.db, () => this.update(id, { phase: 'unmounting' }));
   }
 
   private checkContainer(container: Id): void {

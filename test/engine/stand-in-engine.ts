@@ -1,5 +1,5 @@
 /** An engine process that serves the stand-in. */
 import path from 'node:path';
-import { runEngine } from '../../daemon/engine/main.js';
+import { runEngine } from '../../daemon/engine/run.js';
 
-runEngine(process.argv.slice(2), path.join(__dirname, 'stand-in.js'));
+runEngine(process.argv.slice(2), { overlay: path.join(__dirname, 'stand-in.js') });

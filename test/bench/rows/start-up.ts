@@ -69,7 +69,8 @@ export const startUpRow = row({
   title: '`plyfs` exec to usable, with plyd running; without',
   about:
     'from fork and exec of the mount helper to its end and an lstat in the mount that it made, median of 20, with an upper. For ov the helper is mount(8).',
-  dominates: 'without plyd the start of Node.js, twice (helper and engine). With plyd the helper’s, and a message.',
+  dominates:
+    'without plyd the engine’s start: Node.js’s, and then that of a worker thread (with io_uring, of all of them). With plyd mount(2) and two messages.',
   systems: ['ov', 'fo', 'dev', 'uring'],
   figures: [figure('alone', 'exec to usable, without plyd', 100), figure('plyd', 'exec to usable, with plyd running', 6)],
   setup: bigTree,
