@@ -1,7 +1,7 @@
 /** From the command line to a verb's Arguments, and the help: yargs does both. */
 import { createRequire } from 'node:module';
 import type { Argv, Options } from 'yargs';
-import { usualSocket } from './client';
+import { usualSocket } from '../client/connection';
 import { nearest, UsageError } from './errors';
 import { Arguments, type Verb } from './verb';
 import { find, GROUPS, names, VERBS } from './verbs/list';

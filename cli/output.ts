@@ -3,7 +3,8 @@
  */
 import fs from 'node:fs';
 import { isatty } from 'node:tty';
-import { explained, type Failure, PlyError, UsageError } from './errors';
+import { type Failure, PlyError } from '../client/errors';
+import { explained, UsageError } from './errors';
 import { painter, type Paint } from './format';
 
 /** Whoever read our output has gone: no error, there is only nothing left to do. */

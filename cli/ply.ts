@@ -4,7 +4,7 @@
  */
 import fs from 'node:fs';
 import path from 'node:path';
-import { Client } from './client';
+import { Client } from '../client/client';
 import { understand, wantsJson } from './command-line';
 import { Output, ReaderGone } from './output';
 
@@ -24,7 +24,7 @@ async function main(): Promise<number> {
     else if (request.action === 'version') {
       if (output.json) output.value({ version: version() });
       else output.text(`ply ${version()}\n`);
-    } else await request.verb.run(request.args, new Client(request.socket), output);
+    } else await request.verb.run(request.args, new Client({ socket: request.socket }), output);
   } catch (error) {
     if (!(error instanceof ReaderGone)) output.fail(error);
   }

@@ -1,6 +1,6 @@
 /** What a verb of ply is: its command line, its help, and what it does. A module of cli/verbs each; cli/verbs.ts is the list of them. */
 import type { Options } from 'yargs';
-import type { Client } from './client';
+import type { Client } from '../client/client';
 import type { Output } from './output';
 
 export interface Verb {

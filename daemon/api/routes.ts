@@ -1,5 +1,6 @@
 /** What the API can do: types.ts has the list for people. */
 import { z } from 'zod';
+import { describeImage } from '../images/inspect';
 import type { Containers } from '../mounts/containers';
 import type { Events } from '../mounts/events';
 import { bytes, type Keeper } from '../mounts/keeper';
@@ -176,21 +177,36 @@ function imageRoutes({ catalog, events }: Daemon): Route[] {
     route({
       method: 'GET',
       path: '/v1/images/{ref}',
-      summary: 'One image',
-      answer: S.Image,
+      summary: 'One image: its config, and where each of its layers came from',
+      answer: S.ImageDetail,
       fails: [404],
-      handle: ({ ref }) => catalog.images.get(ref),
+      handle: ({ ref }) => describeImage(catalog, ref),
+    }),
+    route({
+      method: 'POST',
+      path: '/v1/images/{ref}/tag',
+      summary: 'Gives an image a further name; one that another image has moves',
+      body: S.TagRequest,
+      answer: S.Image,
+      fails: [404, 413],
+      handle: ({ ref, body }) => {
+        const image = catalog.images.tag(ref, body.name);
+        events.emit({ type: 'image.tag', id: image.id, name: body.name });
+        return image;
+      },
     }),
     route({
       method: 'DELETE',
       path: '/v1/images/{ref}',
-      summary: 'Forgets an image that no container is made of; its layers stay',
+      summary: 'Forgets an image that no container is made of, its layers stay; of one with several names only that by which it is called',
+      answer: S.ImageRemoval,
       fails: [404, 409],
       handle: ({ ref }) => {
-        const { id, name } = catalog.images.get(ref);
-        catalog.images.remove(ref);
-        events.emit({ type: 'image.rm', id, ...(name !== null && { name }) });
-        return undefined;
+        const removal = catalog.images.remove(ref);
+        const { id, removed, untagged } = removal;
+        for (const name of untagged) events.emit({ type: 'image.untag', id, name });
+        if (removed) events.emit({ type: 'image.rm', id, ...(untagged.length > 0 && { name: untagged[0] }) });
+        return removal;
       },
     }),
   ];
@@ -226,11 +242,11 @@ function containerRoutes({ catalog, containers }: Daemon): Route[] {
       path: '/v1/containers/{ref}',
       summary: 'One container; with `size`, what it wrote',
       query: size,
-      answer: S.Container,
+      answer: S.ContainerDetail,
       fails: [404],
-      handle: ({ ref, query }) => {
-        const container = catalog.containers.get(ref);
-        return query.size === 'true' ? containers.withSize(container) : container;
+      handle: async ({ ref, query }) => {
+        const container = containers.detail(catalog.containers.get(ref));
+        return query.size === 'true' ? { ...container, ...(await containers.withSize(container)) } : container;
       },
     }),
     route({

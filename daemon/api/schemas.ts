@@ -111,8 +111,41 @@ export const ImageRequest = name('ImageRequest', z.strictObject({ name: given, l
 
 export const Image = name(
   'Image',
-  z.strictObject({ id, name: text.nullable(), layers: z.array(id), createdAt: time, size: count, containers: count }),
+  z.strictObject({
+    id,
+    name: text.nullable(),
+    names: z.array(text),
+    layers: z.array(id),
+    createdAt: time,
+    size: count,
+    uniqueSize: count,
+    containers: count,
+  }),
 );
+
+export const ImageDetail = name(
+  'ImageDetail',
+  Image.extend({
+    digest: text.nullable(),
+    config: z.record(z.string(), z.unknown()).nullable(),
+    rootFS: z.strictObject({ type: z.literal('layers'), layers: z.array(text) }),
+    stack: z.array(
+      z.strictObject({
+        layer: id,
+        kind: Layer.shape.kind,
+        diffId: text.nullable(),
+        chainId: text.nullable(),
+        source: text,
+        size: count,
+        blob: Layer.shape.blob,
+      }),
+    ),
+  }),
+);
+
+export const TagRequest = name('TagRequest', z.strictObject({ name: given }));
+
+export const ImageRemoval = name('ImageRemoval', z.strictObject({ id, untagged: z.array(text), removed: z.boolean() }));
 
 export const ContainerRequest = name(
   'ContainerRequest',
@@ -138,6 +171,16 @@ export const Container = name(
   }),
 );
 
+export const ContainerDetail = name(
+  'ContainerDetail',
+  Container.extend({
+    graphDriver: z.strictObject({
+      name: z.literal('plyfs'),
+      data: z.strictObject({ lowerDir: z.array(text), upperDir: text, workDir: text, mergedDir: text }),
+    }),
+  }),
+);
+
 export const Change = name('Change', z.strictObject({ kind: z.enum(['A', 'C', 'D']), path: text, pathBase64: text.exactOptional() }));
 
 export const Event = name(
@@ -149,6 +192,8 @@ export const Event = name(
       'layer.add',
       'layer.rm',
       'image.create',
+      'image.tag',
+      'image.untag',
       'image.rm',
       'container.create',
       'container.start',
@@ -191,8 +236,15 @@ export const same: [
   Same<Of<typeof Mount>, Types.Mount>,
   Same<Of<typeof Layer>, Types.Layer>,
   Same<Of<typeof LayerVerification>, Types.LayerVerification>,
+  Same<Of<typeof LayerRequest>, Types.LayerRequest>,
+  Same<Of<typeof ImageRequest>, Types.ImageRequest>,
   Same<Of<typeof Image>, Types.Image>,
+  Same<Of<typeof ImageDetail>, Types.ImageDetail>,
+  Same<Of<typeof TagRequest>, Types.TagRequest>,
+  Same<Of<typeof ImageRemoval>, Types.ImageRemoval>,
+  Same<Of<typeof ContainerRequest>, Types.ContainerRequest>,
   Same<Of<typeof Container>, Types.Container>,
+  Same<Of<typeof ContainerDetail>, Types.ContainerDetail>,
   Same<Of<typeof Change>, Types.Change>,
   Same<Of<typeof Event>, Types.Event>,
-] = [true, true, true, true, true, true, true, true, true, true];
+] = [true, true, true, true, true, true, true, true, true, true, true, true, true, true, true, true, true];

@@ -15,9 +15,10 @@
  *   POST   /v1/layers  {path, name?}    → 201 Layer (long: indexing)     GET/DELETE /v1/layers/{ref}
  *   POST   /v1/layers/{ref}/verify      → LayerVerification
  *   GET    /v1/images                   → {images: Image[]}
- *   POST   /v1/images  {name, layers}   → 201 Image                      GET/DELETE /v1/images/{ref}
+ *   POST   /v1/images  {name, layers}   → 201 Image                      GET /v1/images/{ref} → ImageDetail
+ *   POST   /v1/images/{ref}/tag {name}  → Image                          DELETE /v1/images/{ref} → ImageRemoval
  *   GET    /v1/containers[?size=true]   → {containers: Container[]}
- *   POST   /v1/containers {image, name?, options?} → 201 Container       GET /v1/containers/{ref}[?size=true]   DELETE /v1/containers/{ref}[?force=true]
+ *   POST   /v1/containers {image, name?, options?} → 201 Container       GET /v1/containers/{ref}[?size=true] → ContainerDetail   DELETE /v1/containers/{ref}[?force=true]
  *   POST   /v1/containers/{ref}/start   → Container (mountpoint is set)  POST /v1/containers/{ref}/stop[?lazy=true] → Container
  *   GET    /v1/containers/{ref}/diff    → {changes: Change[]}
  *
@@ -103,6 +104,12 @@ export interface Layer {
   blob: { digest: string; mediaType: string; size: number } | null;
 }
 
+export interface LayerRequest {
+  /** of a directory, absolute */
+  path: string;
+  name?: string;
+}
+
 export interface LayerVerification {
   ok: boolean;
   /** relative to the layer; at most 1,000 of each */
@@ -111,17 +118,72 @@ export interface LayerVerification {
   removed: string[];
 }
 
+export interface ImageRequest {
+  name: string;
+  /** topmost first */
+  layers: string[];
+}
+
 export interface Image {
   /** of an imported one the sha256 of its config */
   id: string;
-  /** null: it has none any more */
+  /** the oldest of its names; null: it has none any more */
   name: string | null;
+  names: string[];
   /** topmost first */
   layers: string[];
   createdAt: string;
   /** each layer counted once */
   size: number;
+  /** of the layers that no other image has */
+  uniqueSize: number;
   containers: number;
+}
+
+/** One of an image's layers, from the bottom. */
+export interface StackedLayer {
+  layer: string;
+  kind: Layer['kind'];
+  /** "sha256:…" of the uncompressed tar; null: a directory */
+  diffId: string | null;
+  /** "sha256:…" of this layer and all below it, as the OCI image specification has it; null: there is a directory among them */
+  chainId: string | null;
+  /** what it was imported or committed from; of a directory its path */
+  source: string;
+  size: number;
+  /** as it was read */
+  blob: Layer['blob'];
+}
+
+export interface ImageDetail extends Image {
+  /** "sha256:…" of the config; null: it has none, as its layers are directories */
+  digest: string | null;
+  /** the OCI image config, as it was read */
+  config: Record<string, unknown> | null;
+  /** docker's: the diffIDs from the bottom ("sha256:…"); of directories their tree digests ("tree:…") */
+  rootFS: { type: 'layers'; layers: string[] };
+  /** bottom first */
+  stack: StackedLayer[];
+}
+
+export interface TagRequest {
+  /** NAME or NAME:TAG; one that another image has moves */
+  name: string;
+}
+
+export interface ImageRemoval {
+  id: string;
+  /** names that are free now */
+  untagged: string[];
+  /** false: it has other names */
+  removed: boolean;
+}
+
+export interface ContainerRequest {
+  image: string;
+  name?: string;
+  /** further mount options, as of `plyfs -o` */
+  options?: string;
 }
 
 export interface Container {
@@ -143,6 +205,11 @@ export interface Container {
   size?: { bytes: number; files: number; whiteouts: number };
 }
 
+export interface ContainerDetail extends Container {
+  /** docker's: what its file system is made of. `lowerDir` is topmost first: layers' directories, in the store or outside; `mergedDir` is where it is mounted */
+  graphDriver: { name: 'plyfs'; data: { lowerDir: string[]; upperDir: string; workDir: string; mergedDir: string } };
+}
+
 /** docker's letters: added, changed, deleted. A changed directory is named for what is in it too. */
 export interface Change {
   kind: 'A' | 'C' | 'D';
@@ -158,6 +225,8 @@ export interface Event {
     | 'layer.add'
     | 'layer.rm'
     | 'image.create'
+    | 'image.tag'
+    | 'image.untag'
     | 'image.rm'
     | 'container.create'
     | 'container.start'

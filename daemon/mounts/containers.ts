@@ -8,7 +8,7 @@
 import { spawn } from 'node:child_process';
 import fs from 'node:fs';
 import { join } from 'node:path';
-import type { Change, Container } from '../api/types';
+import type { Change, Container, ContainerDetail } from '../api/types';
 import { type Catalog, CatalogError, newId, shortId } from '../store';
 import type { Events } from './events';
 import { bytes, type Keeper, optionsOf } from './keeper';
@@ -152,6 +152,17 @@ export class Containers {
       const text = shown(path);
       return { kind, path: text, ...(bytes(text) !== path && { pathBase64: Buffer.from(path, 'latin1').toString('base64') }) };
     });
+  }
+
+  detail(container: Container): ContainerDetail {
+    const { id, upper, work, image } = container;
+    const lowerDir = this.catalog.images
+      .get(image)
+      .layers.map((layer) => this.catalog.layers.get(layer).path ?? this.catalog.layerDirectory(layer));
+    return {
+      ...container,
+      graphDriver: { name: 'plyfs', data: { lowerDir, upperDir: upper, workDir: work, mergedDir: this.mountpoint(id) } },
+    };
   }
 
   async withSize(container: Container): Promise<Container> {
