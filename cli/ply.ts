@@ -17,9 +17,10 @@ function version(): string {
 
 async function main(): Promise<number> {
   const list = process.argv.slice(2);
-  const output = new Output(wantsJson(list));
+  let output = new Output(wantsJson(list));
   try {
     const request = understand(list);
+    if (request.action === 'run') output = new Output(request.args.flag('json')); // not that of a command in a container
     if (request.action === 'help') output.text(request.text);
     else if (request.action === 'version') {
       if (output.json) output.value({ version: version() });

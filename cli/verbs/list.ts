@@ -26,6 +26,7 @@ export const VERBS: readonly Entry[] = [
   { name: 'tag', module: 'tag', summary: 'give an image further names', aliases: ['image tag'] },
   { name: 'rmi', module: 'rmi', summary: 'remove images', aliases: ['image rm'] },
   { name: 'create', module: 'create', summary: 'create a container of an image' },
+  { name: 'run', module: 'run', summary: 'run a command in a container of an image' },
   { name: 'start', module: 'start', summary: 'mount containers' },
   { name: 'stop', module: 'stop', summary: 'unmount containers' },
   { name: 'rm', module: 'rm', summary: 'remove containers and what they wrote' },
