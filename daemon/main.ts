@@ -20,6 +20,7 @@ import { Handover } from './mounts/handover';
 import { Keeper } from './mounts/keeper';
 import { Locks } from './mounts/lock';
 import { refusalOf } from './mounts/peer';
+import { enterOwnNamespaces } from './mounts/rootless';
 import { Recovery } from './mounts/recovery';
 import { Supervisor } from './mounts/supervisor';
 import { MountWatch } from './mounts/watch';
@@ -33,7 +34,10 @@ export async function main(args: readonly string[]): Promise<void> {
     const asked = readConfig(args, process.env);
     if (asked.action === 'help') fs.writeSync(1, HELP);
     else if (asked.action === 'version') fs.writeSync(1, `plyd ${version()}\n`);
-    else await Daemon.start(asked.config);
+    else {
+      enterOwnNamespaces();
+      await Daemon.start(asked.config);
+    }
   } catch (error) {
     const expected = error instanceof ConfigError || error instanceof StoreError;
     fs.writeSync(2, `plyd: ${expected ? error.message : ((error as Error).stack ?? String(error))}\n`);

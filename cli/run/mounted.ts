@@ -1,20 +1,9 @@
-/** Where a container is mounted, and whether we can see it there. */
+/** Is a container that is mounted to be used from here? */
 import fs from 'node:fs';
 import { PlyError } from '../../client/errors';
-import type { Client } from '../../client/client';
 
 const FUSE_SUPER_MAGIC = 0x65735546;
 const LIMIT_MS = 10_000;
-
-/** The process whose user and mount namespace plyd mounts in; undefined: they are our own. */
-export async function namespacesOf(daemon: Client): Promise<number | undefined> {
-  const { pid } = await daemon.info();
-  try {
-    return fs.readlinkSync(`/proc/${pid}/ns/user`) === fs.readlinkSync('/proc/self/ns/user') ? undefined : pid;
-  } catch {
-    return undefined; // another user's
-  }
-}
 
 /** Throws a PlyError that says why the container cannot be used as it is mounted. */
 export async function checkMounted(name: string, root: string): Promise<void> {

@@ -1,7 +1,6 @@
 /** The namespaces that a container's command runs in: command lines that make them, and end in ply-enter (native-bindings/launcher). */
-import fs from 'node:fs';
-import path from 'node:path';
-import { PlyError } from '../../client/errors';
+import { joining } from './namespaces';
+import { program } from './program';
 
 /** ply-enter, as an open descriptor: the container's files do not have it. */
 export const ENTER = '/proc/self/fd/3';
@@ -26,11 +25,7 @@ const DEAF = 'trap "" INT QUIT HUP TERM; exec "$@"';
 
 /** The command line that ends in ply-enter; its words follow. */
 export function enclosing(place: Place): string[] {
-  const join =
-    place.namespaces === undefined
-      ? []
-      : [program('nsenter', 'util-linux'), '--user', '--mount', '--preserve-credentials', '--target', String(place.namespaces)];
-  return ['/bin/sh', '-c', DEAF, 'sh', ...join, ...(place.chroot ? changedRoot(place) : bubble(place))];
+  return ['/bin/sh', '-c', DEAF, 'sh', ...joining(place.namespaces), ...(place.chroot ? changedRoot(place) : bubble(place))];
 }
 
 function bubble({ root, hostname }: Place): string[] {
@@ -70,21 +65,4 @@ const MOUNTS = `
 function changedRoot({ root, hostname }: Place): string[] {
   const unshare = [program('unshare', 'util-linux'), '--mount', '--pid', '--ipc', '--uts', '--fork', '--kill-child'];
   return [...unshare, '--propagation', 'slave', '/bin/sh', '-c', MOUNTS, 'sh', root, hostname, ENTER];
-}
-
-/** Where this machine has it, as its PATH says. */
-function program(name: string, debian: string, instead = ''): string {
-  const places = [...(process.env['PATH'] ?? '').split(':'), '/usr/bin', '/usr/sbin', '/bin', '/sbin'];
-  const found = places.filter((one) => path.isAbsolute(one)).find((one) => isExecutable(path.join(one, name)));
-  if (found !== undefined) return path.join(found, name);
-  throw new PlyError({ code: 'failed', message: `there is no ${name} here: install it (apt-get install ${debian})${instead}` });
-}
-
-function isExecutable(file: string): boolean {
-  try {
-    fs.accessSync(file, fs.constants.X_OK);
-    return fs.statSync(file).isFile();
-  } catch {
-    return false;
-  }
 }

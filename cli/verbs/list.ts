@@ -33,6 +33,7 @@ export const VERBS: readonly Entry[] = [
   { name: 'ps', module: 'ps', summary: 'list containers' },
   { name: 'diff', module: 'diff', summary: 'show what a container changed' },
   { name: 'inspect', module: 'inspect', summary: 'show all of a container, image, layer or mount' },
+  { name: 'unshare', module: 'unshare', summary: "run a command where an ordinary user's containers are mounted" },
   { name: 'mount', module: 'mount', summary: 'mount a stack of directories' },
   { name: 'umount', module: 'umount', summary: 'unmount' },
   { name: 'mounts', module: 'mounts', summary: 'list mounts' },

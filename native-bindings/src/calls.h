@@ -90,6 +90,7 @@
   METHOD(arenaBuffer) \
   METHOD(mount) \
   METHOD(umount) \
+  METHOD(exec) \
   METHOD(nameThread) \
   METHOD(socketpair) \
   METHOD(sendMessage) \
