@@ -219,7 +219,13 @@ export function copyNames(m: Mount, node: number, twin: number): void {
   image.lock(twin);
   try {
     for (let from = i32[twin + Inode.FIRST]; from !== 0; from = i32[from + Dentry.NEXT]) {
-      const made = table.addDentry(node, table.name(from), table.nameLength(from), i32[from + Dentry.FLAGS] & 0xffff, 0);
+      const made = table.addDentry(
+        node,
+        table.name(from),
+        table.nameLength(from),
+        i32[from + Dentry.FLAGS] & 0xffff & ~DentryFlags.STAT,
+        0,
+      );
       i32[made + Dentry.COOKIE] = i32[from + Dentry.COOKIE]; // whoever reads the directory just now goes on
       i32[made + Dentry.LOWER] = i32[from + Dentry.LOWER];
       i32[made + Dentry.LOWERS] = table.holdBlob(i32[from + Dentry.LOWERS]);
