@@ -9,7 +9,7 @@ import { spawn } from 'node:child_process';
 import fs from 'node:fs';
 import { join } from 'node:path';
 import type { Change, Container } from '../api/types';
-import { type Catalog, CatalogError, newId } from '../store';
+import { type Catalog, CatalogError, newId, shortId } from '../store';
 import type { Events } from './events';
 import { bytes, type Keeper, optionsOf } from './keeper';
 import type { Locks } from './lock';
@@ -173,7 +173,12 @@ export class Containers {
   }
 
   private paths(layers: readonly string[]): string[] {
-    return layers.map((layer) => this.catalog.layers.get(layer).path);
+    return layers.map((layer) => {
+      const { path } = this.catalog.layers.get(layer);
+      if (path === null)
+        throw new CatalogError('conflict', `the layer ${shortId(layer)} was imported, and the engine serves directories only`);
+      return path;
+    });
   }
 
   /** The root directory is like the topmost layer's. */
