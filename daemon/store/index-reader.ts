@@ -34,7 +34,7 @@ type Numbers = [number, number, number, number, number, number, number, number, 
 export type ListedRow = readonly [...Numbers, Buffer];
 export type WholeRow = readonly [...Numbers, Buffer, Buffer | null, Buffer | null, Buffer | null];
 
-const LISTED = 'id, parent, mode, uid, gid, mtime, mtime_nsec, size, rdev, whiteout | opaque << 2 | implicit << 3, hardlink, name';
+const LISTED = 'id, parent, mode, uid, gid, mtime, mtime_nsec, size, rdev, whiteout | (opaque << 2) | (implicit << 3), hardlink, name';
 const WHOLE = `${LISTED}, target, xattrs, digest`;
 
 /** KiB: of the rows of a directory that has been read nobody asks again. */

@@ -45,9 +45,26 @@ function storeObjects(objects: Objects, db: Database.Database, directory: Buffer
     if (digest === null || objects.has(digest)) continue;
     const object = objects.path(digest);
     fs.mkdirSync(path.dirname(object), { recursive: true });
-    fs.copyFileSync(own, object);
+    copy(own, object);
     fs.chmodSync(object, 0o400);
   }
+}
+
+/** Holes are kept. */
+function copy(from: Buffer, to: string): void {
+  const { size, blocks } = fs.statSync(from);
+  if (blocks * 512 >= size) {
+    fs.copyFileSync(from, to);
+    return;
+  }
+  const content = fs.readFileSync(from);
+  const fd = fs.openSync(to, 'wx');
+  for (let at = 0; at < size; at += 4096) {
+    const block = content.subarray(at, at + 4096);
+    if (block.some((byte) => byte !== 0)) fs.writeSync(fd, block, 0, block.length, at);
+  }
+  fs.ftruncateSync(fd, size);
+  fs.closeSync(fd);
 }
 
 /** The other dialects of whiteouts become the index's own. */
