@@ -89,8 +89,10 @@ export function addShared(m: Mount, shared: number): boolean {
 export function sharedEntry(m: Mount, shared: number, dentry: number): number {
   const { i32, table, image } = m;
   if (image === undefined) return 0;
-  const known = i32[dentry + Dentry.PARENT] === shared ? Atomics.load(i32, dentry + Dentry.INODE) : 0;
-  const node = known !== 0 ? known : findShared(image, shared, table.name(dentry), table.nameLength(dentry));
+  const node =
+    i32[dentry + Dentry.PARENT] === shared
+      ? Atomics.load(i32, dentry + Dentry.INODE) || made(image, shared, dentry)
+      : findShared(image, shared, table.name(dentry), table.nameLength(dentry));
   return node > 0 && addShared(m, node) ? node : 0;
 }
 

@@ -4,6 +4,7 @@ import fs from 'node:fs';
 import path from 'node:path';
 import Database from 'better-sqlite3';
 import { buildIndex } from '../../daemon/store/index-build.js';
+import { Catalog, LayerIndex } from '../../daemon/store/index.js';
 import { Objects } from '../../daemon/store/objects.js';
 
 /** Makes `directory` a layer of the store at `root`; its id. */
@@ -25,6 +26,25 @@ export async function importDirectory(root: string, directory: string): Promise<
   fs.rmSync(path.join(root, 'layers', id), { recursive: true, force: true });
   fs.renameSync(part, path.join(root, 'layers', id));
   return id;
+}
+
+/** The same, with the layer's row in the catalog of that store, which no plyd has open. */
+export async function importToCatalog(root: string, directory: string): Promise<string> {
+  const id = await importDirectory(root, directory);
+  const catalog = Catalog.open(root);
+  const index = LayerIndex.open(path.join(root, 'layers', id, 'index.db'));
+  const lease = catalog.leases.take('a test');
+  try {
+    const objects = new Map<string, { digest: Buffer; size: number }>();
+    for (const { digest, size } of index.rows()) if (digest !== null) objects.set(digest.toString('hex'), { digest, size });
+    catalog.leases.holdObjects(lease, objects.values());
+    catalog.layers.addImported({ ...index.facts(), id, source: directory, tarSize: 0, blob: null }, lease);
+    return id;
+  } finally {
+    catalog.leases.release(lease);
+    index.close();
+    catalog.close();
+  }
 }
 
 interface Row {

@@ -30,6 +30,8 @@ export interface SetupOptions {
   mountOptions?: readonly string[];
   /** plyfs: file that its engine's log is appended to */
   log?: string;
+  /** plyfs-imported: a store that has the layers already, in the place of the lowers */
+  store?: { root: string; ids: readonly string[] };
   /** plyfs: its environment, where it is not ours */
   env?: NodeJS.ProcessEnv;
 }
@@ -222,16 +224,16 @@ class Plyfs extends Directories {
 
 /** The lowers as imported layers of a store, served by an engine of its own: only plyd mounts such. */
 class PlyfsImported extends Directories {
-  private readonly store = path.join(this.base, 'store');
+  private readonly store = this.options.store?.root ?? path.join(this.base, 'store');
   private readonly logFile = path.join(this.base, 'engine.log');
-  private ids: string[] | undefined;
+  private ids = this.options.store?.ids;
   private engine: EngineProcess | undefined;
 
   async mount(): Promise<void> {
     this.ids ??= await this.import();
     const lowers = this.ids.map((id) => path.join(this.store, 'layers', id));
     const options = parseOptions(this.withExtra(this.layerOptions(lowers), `transport=${TRANSPORT}`));
-    options.imported = { objects: path.join(this.store, 'objects'), ids: this.ids };
+    options.imported = { objects: path.join(this.store, 'objects'), ids: [...this.ids] };
     const log = fs.openSync(this.options.log ?? this.logFile, 'a');
     const engine = new EngineProcess({ workers: 3, log, foreground: true, label: this.base });
     fs.closeSync(log);
