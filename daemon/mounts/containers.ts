@@ -9,9 +9,9 @@ import { spawn } from 'node:child_process';
 import fs from 'node:fs';
 import { join } from 'node:path';
 import type { Change, Container, ContainerDetail } from '../api/types';
-import { type Catalog, CatalogError, newId, shortId } from '../store';
+import { type Catalog, CatalogError, newId } from '../store';
 import type { Events } from './events';
-import { bytes, type Keeper, optionsOf } from './keeper';
+import { bytes, type Keeper } from './keeper';
 import type { Locks } from './lock';
 import { isWithin, mountTable } from './mountinfo';
 import { shown } from './options';
@@ -42,7 +42,7 @@ export class Containers {
     const directory = this.catalog.containerDirectory(id);
     const half = `${directory}${HALF_MADE}`;
     const [upper, work] = ['upper', 'work'].map((part) => join(directory, part));
-    optionsOf({ lower: this.paths(layers), upper, work, options });
+    this.keeper.optionsOf({ lower: this.paths(layers), upper, work, options });
     return this.locks.hold(id, async () => {
       let made = false;
       try {
@@ -146,7 +146,10 @@ export class Containers {
 
   async changes(ref: string): Promise<Change[]> {
     const { upper, image } = this.catalog.containers.get(ref);
-    const layers = this.paths(this.catalog.images.get(image).layers).map(bytes);
+    const ids = this.catalog.images.get(image).layers;
+    if (ids.some((id) => this.catalog.layers.get(id).kind === 'imported'))
+      throw new CatalogError('conflict', 'the image has imported layers, and what a container changed of such is not told yet');
+    const layers = this.paths(ids).map(bytes);
     const found = await this.keeper.supervisor.blocking.call('diff', { upper: bytes(upper), layers });
     return found.map(({ kind, path }) => {
       const text = shown(path);
@@ -183,21 +186,23 @@ export class Containers {
     return this.locks.hold(id, () => work(this.catalog.containers.get(id)));
   }
 
+  /** Where the layers are: of an imported one, its directory in the store (optionsOf in keeper.ts knows it by that). */
   private paths(layers: readonly string[]): string[] {
-    return layers.map((layer) => {
-      const { path } = this.catalog.layers.get(layer);
-      if (path === null)
-        throw new CatalogError('conflict', `the layer ${shortId(layer)} was imported, and the engine serves directories only`);
-      return path;
-    });
+    return layers.map((layer) => this.catalog.layers.get(layer).path ?? this.catalog.layerDirectory(layer));
   }
 
   /** The root directory is like the topmost layer's. */
   private async likeTheImage(upper: string, layers: readonly string[]): Promise<void> {
-    const [from] = this.paths(layers.slice(0, 1));
-    const failed = await this.keeper.supervisor.blocking.call('imitate', { from: bytes(from), to: bytes(upper) });
+    const from = layers.map((layer, i) => {
+      const { kind } = this.catalog.layers.get(layer);
+      return { kind, path: bytes(this.paths(layers)[i]) };
+    });
+    const failed = await this.keeper.supervisor.blocking.call('imitate', { from, to: bytes(upper) });
     if (failed !== undefined) {
-      throw new CatalogError('conflict', `the layer ${from} of the image cannot be reached (${failed}): put it back in its place`);
+      throw new CatalogError(
+        'conflict',
+        `the layer ${shown(failed.path)} of the image cannot be read (${failed.why}): put it back in its place, or import the image again`,
+      );
     }
   }
 

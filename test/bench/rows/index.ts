@@ -12,6 +12,7 @@ import { flatMemory } from './flat-memory.js';
 import { getattr } from './getattr.js';
 import { git } from './git.js';
 import { grep } from './grep.js';
+import { importedLookup, importedWalk } from './imported.js';
 import { lstatExisting, lstatMissing } from './lstat.js';
 import { manyLowers } from './many-lowers.js';
 import { memory } from './memory.js';
@@ -27,6 +28,7 @@ import { warmWalk } from './warm-walk.js';
 export const rows: readonly Row[] = [
   coldWalk,
   secondWalk,
+  importedWalk,
   warmWalk,
   lstatExisting,
   lstatMissing,
@@ -44,6 +46,7 @@ export const rows: readonly Row[] = [
   build,
   npm,
   manyLowers,
+  importedLookup,
   startUpRow,
   containerStart,
   memory,
