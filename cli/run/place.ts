@@ -55,7 +55,7 @@ const MOUNTS = `
     ln -s /proc/self/fd dev/fd
     for name in 0:stdin 1:stdout 2:stderr; do ln -s /proc/self/fd/\${name%:*} dev/\${name#*:}; done
   fi
-  if [ -d sys ]; then mount --bind -o nosuid,nodev,noexec /sys sys; mount -o remount,bind,ro sys; fi
+  if [ -d sys ] && mount --bind /sys sys 2>/dev/null; then mount -o remount,bind,ro,nosuid,nodev,noexec sys; fi # not in a user namespace
   if [ -d tmp ]; then mount -t tmpfs -o mode=1777,nosuid,nodev tmp tmp; fi
   hostname "$2"
   root=$1

@@ -152,10 +152,9 @@ static struct Identity *identify(char *spec) {
 }
 
 static void become(const struct Identity *who) {
-  if (setgroups(who->count, who->groups) < 0) {
-    // A user namespace of one user has no other groups.
-    if (errno != EPERM || who->uid != geteuid()) fail(NOT_PREPARED, "cannot set the groups of user %u: %s", who->uid, strerror(errno));
-  }
+  // A user namespace of one user has no other groups, and does not let them be set.
+  if (setgroups(who->count, who->groups) < 0 && errno != EPERM)
+    fail(NOT_PREPARED, "cannot set the groups of user %u: %s", who->uid, strerror(errno));
   if (setresgid(who->gid, who->gid, who->gid) < 0 || setresuid(who->uid, who->uid, who->uid) < 0) {
     if (errno == EINVAL) fail(NOT_PREPARED, "user %u or group %u is not mapped in this user namespace: only root can be used", who->uid, who->gid);
     fail(NOT_PREPARED, "cannot become user %u: %s", who->uid, strerror(errno));
