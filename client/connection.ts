@@ -83,6 +83,7 @@ export class Connection {
         for (const line of lines) if (line !== '') yield parsed<T>(response, line);
       }
     } catch (error) {
+      request.signal?.throwIfAborted();
       if ((error as NodeJS.ErrnoException).code !== 'ECONNRESET') throw error; // plyd ended: as if it had ended the answer
     } finally {
       response.destroy();

@@ -9,5 +9,6 @@
  */
 export { Client, type ClientOptions, type Containers, type EndOptions, type Images, type Layers, type Mounts } from './client';
 export { type CallOptions, usualSocket } from './connection';
+export { Work } from './work';
 export { type Failure, type LocalCode, PlyError } from './errors';
 export type * from '../daemon/api/types';

@@ -44,6 +44,9 @@ export interface ApiError {
   processes?: { pid: number; command: string }[];
 }
 
+/** Of an answer that takes long. The last line has the result or the error. */
+export type Line<P, R> = { progress: P } | { result: R } | { error: ApiError };
+
 export interface Info {
   version: string;
   pid: number;
