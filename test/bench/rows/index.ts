@@ -8,10 +8,13 @@ import { chmodMv } from './chmod-mv.js';
 import { coldWalk } from './cold-walk.js';
 import { containerStart } from './container-start.js';
 import { data } from './data.js';
+import { diskUseRow } from './disk-use.js';
 import { flatMemory } from './flat-memory.js';
 import { getattr } from './getattr.js';
 import { git } from './git.js';
 import { grep } from './grep.js';
+import { imageStart } from './image-start.js';
+import { importRow } from './import.js';
 import { importedLookup, importedWalk } from './imported.js';
 import { lstatExisting, lstatMissing } from './lstat.js';
 import { manyLowers } from './many-lowers.js';
@@ -49,6 +52,9 @@ export const rows: readonly Row[] = [
   importedLookup,
   startUpRow,
   containerStart,
+  importRow,
+  diskUseRow,
+  imageStart,
   memory,
   neighbours,
   flatMemory,
