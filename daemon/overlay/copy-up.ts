@@ -304,7 +304,7 @@ function makeWithData(m: Mount, node: number, name: number, length: number): num
     disk.close(source);
     return target;
   }
-  if (m.has(MountFlags.VOLATILE) && length <= SMALL && isDense(m, node)) {
+  if (m.has(MountFlags.VOLATILE) && length <= SMALL && isDense(m, node, source)) {
     const result = copySmall(m, source, target, length);
     disk.close(source);
     disk.close(target);
@@ -314,8 +314,15 @@ function makeWithData(m: Mount, node: number, name: number, length: number): num
   return startJob(m, node, source, target, length);
 }
 
-/** Has it no holes, as far as its blocks tell? */
-function isDense({ i32, u32 }: Mount, node: number): boolean {
+/** Has it no holes, as far as its blocks tell? A listed lower does not know them: the file at `source` does. */
+function isDense(m: Mount, node: number, source: number): boolean {
+  const { i32, u32 } = m;
+  if (m.lowers[i32[node + Inode.LAYER] - 1].isListed) {
+    const { stat2 } = m.scratch;
+    const at = stat2 >> 2;
+    if (disk.stat(source, m.names.empty, stat2) < 0) return false;
+    return u32[at + StatRecord.blocks / 4] * 512 >= u32[at + StatRecord.size / 4];
+  }
   return i32[node + Inode.SIZE_HIGH] === 0 && u32[node + Inode.BLOCKS_LOW] * 512 >= u32[node + Inode.SIZE_LOW];
 }
 
