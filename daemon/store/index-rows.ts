@@ -5,6 +5,7 @@
  * a directory's children stand together.
  */
 import { type Connection, type Kind, openReadOnly } from './database';
+import { joinPath } from './paths';
 
 /** inode(7) */
 export const enum FileType {
@@ -205,6 +206,18 @@ export class LayerIndex {
       at = end + 1;
     }
     return row;
+  }
+
+  /** Below the layer. */
+  path(row: IndexRow): Buffer {
+    const names: Buffer[] = [];
+    for (let at: IndexRow | undefined = row; at !== undefined && at.parent !== 0; at = this.select('id = ?', at.parent).at(0)) names.push(at.name);
+    return names.reduceRight((path, name) => joinPath(path, name), Buffer.alloc(0));
+  }
+
+  /** Those that have several names here. */
+  linked(): IndexRow[] {
+    return this.select('hardlink <> 0 ORDER BY id');
   }
 
   /** All of them, in the order of their ids. Nothing else may be asked of the index meanwhile. */

@@ -1,0 +1,87 @@
+/**
+ * Lower files with several names, of which one was changed: by the kernel's index (Documentation/filesystems/overlayfs.rst, "Index") they all are the
+ * file in workdir/index that is named by the lower's handle, those too that are still in the layers only.
+ */
+import fs from 'node:fs';
+import { LayerIndex } from '../store';
+import { DirectoryTree, type LayerPlace, type LayerTree, split } from './layer-tree';
+import type { Lowers, Place } from './lowers';
+import { type Entry, isDirectory, type TreeReader } from './tree-reader';
+
+interface IndexedFile {
+  tree: LayerTree;
+  path: string;
+  entry: Entry;
+}
+
+export class IndexedFiles {
+  private readonly files = new Map<string, IndexedFile>();
+  /** by directories of the image: the names in them that lead to such files */
+  private readonly names = new Map<string, Set<string>>();
+  private tree: DirectoryTree | undefined;
+
+  /** `work`: the work directory, a byte string. */
+  static read(work: string, lowers: Lowers, places: readonly LayerPlace[], reader: TreeReader): IndexedFiles {
+    const indexed = new IndexedFiles();
+    const directory = `${work}/index`;
+    if (!fs.existsSync(Buffer.from(directory, 'latin1'))) return indexed;
+    const tree = (indexed.tree = DirectoryTree.open(directory, reader));
+    const entries = new Map(tree.list('')!.entries.flatMap((entry) => (isDirectory(entry) ? [] : [[entry.name, entry]])));
+    if (entries.size === 0) return indexed;
+    for (const [layer, place] of places.entries()) {
+      for (const { handle, paths } of groups(place, lowers.layers[layer])) {
+        const entry = handle === undefined ? undefined : entries.get(handle);
+        if (entry === undefined) continue;
+        for (const path of paths) indexed.add(lowers, { layer, path }, { tree, path: entry.name, entry });
+      }
+    }
+    return indexed;
+  }
+
+  private add(lowers: Lowers, place: Place, file: IndexedFile): void {
+    this.files.set(key(place), file);
+    const { file: seen } = lowers.resolve(place.path);
+    if (seen === undefined || key(seen) !== key(place)) return; // another layer hides it
+    for (let path = place.path; path !== '';) {
+      const { directory, name } = split(path);
+      const names = this.names.get(directory);
+      if (names === undefined) this.names.set(directory, new Set([name]));
+      else names.add(name);
+      path = directory;
+    }
+  }
+
+  /** What became of a lower file, if it was changed by another of its names. */
+  find(place: Place): IndexedFile | undefined {
+    return this.files.get(key(place));
+  }
+
+  /** The names in a directory of the image that are, or lead to, such files. */
+  namesIn(directory: string): ReadonlySet<string> {
+    return this.names.get(directory) ?? NONE;
+  }
+
+  close(): void {
+    this.tree?.close();
+  }
+}
+
+const NONE: ReadonlySet<string> = new Set();
+const key = ({ layer, path }: Place): string => `${layer}/${path}`;
+
+/** The files of a layer that have several names, with the handle by which workdir/index knows them. */
+function* groups(place: LayerPlace, tree: LayerTree): Generator<{ handle: string | undefined; paths: string[] }> {
+  const index = LayerIndex.open(Buffer.from(place.index, 'latin1').toString());
+  try {
+    const paths = new Map<number, string[]>();
+    for (const row of index.linked()) {
+      const path = index.path(row).toString('latin1');
+      const known = paths.get(row.hardlink);
+      if (known === undefined) paths.set(row.hardlink, [path]);
+      else known.push(path);
+    }
+    for (const names of paths.values()) yield { handle: tree.handle(names[0]), paths: names };
+  } finally {
+    index.close();
+  }
+}
