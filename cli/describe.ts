@@ -27,7 +27,7 @@ export function describeContainer(container: Container, paint: Paint): string {
 export function describeImage(image: Image, paint: Paint): string {
   return fields(
     [
-      ['Image', image.name],
+      ['Image', image.name ?? image.id],
       ['Id', image.id],
       ['Created', moment(image.createdAt)],
       ['Layers', image.layers],
@@ -44,6 +44,7 @@ export function describeLayer(layer: Layer, paint: Paint): string {
       ['Layer', layer.name ?? layer.id],
       ['Id', layer.id],
       ['Path', layer.path],
+      ['Source', layer.source],
       ['Created', moment(layer.createdAt)],
       ['Entries', String(layer.entries)],
       ['Files', String(layer.files)],

@@ -17,7 +17,7 @@ export const verb: Verb = {
     else if (args.flag('quiet')) output.text(images.map(({ id }) => `${shortId(id)}\n`).join(''));
     else {
       const rows = images.map((image) => [
-        image.name,
+        image.name ?? '<none>',
         shortId(image.id),
         String(image.layers.length),
         ago(image.createdAt),

@@ -22,7 +22,7 @@ export const verb: Verb = {
         String(layer.entries),
         size(layer.size),
         ago(layer.createdAt),
-        layer.path,
+        layer.path ?? layer.source ?? '',
       ]);
       output.text(table(['LAYER ID', 'NAME', 'ENTRIES', 'SIZE', 'CREATED', 'PATH'], rows, output.paint));
     }

@@ -3,7 +3,7 @@ import { z } from 'zod';
 import type { Containers } from '../mounts/containers';
 import type { Events } from '../mounts/events';
 import { bytes, type Keeper } from '../mounts/keeper';
-import { addLayer, type Catalog, removeLayer, verifyLayer } from '../store';
+import { addLayer, type Catalog, removeLayer, shortId, verifyLayer } from '../store';
 import { openApi } from './openapi';
 import { type Route, route, stream } from './route';
 import * as S from './schemas';
@@ -115,7 +115,7 @@ function layerRoutes({ catalog, keeper, events }: Daemon): Route[] {
       handle: async ({ body, signal }) => {
         await keeper.supervisor.blocking.call('isDead', { path: bytes(body.path) }); // if a file system hangs, it is not us who waits
         const layer = await addLayer(catalog, body, { signal });
-        events.emit({ type: 'layer.add', id: layer.id, name: layer.name ?? layer.path });
+        events.emit({ type: 'layer.add', id: layer.id, name: layer.name ?? body.path });
         return layer;
       },
     }),
@@ -134,7 +134,7 @@ function layerRoutes({ catalog, keeper, events }: Daemon): Route[] {
       fails: [404, 409],
       handle: ({ ref }) => {
         const layer = removeLayer(catalog, ref);
-        events.emit({ type: 'layer.rm', id: layer.id, name: layer.name ?? layer.path });
+        events.emit({ type: 'layer.rm', id: layer.id, name: layer.name ?? layer.path ?? shortId(layer.id) });
         return undefined;
       },
     }),
@@ -169,7 +169,7 @@ function imageRoutes({ catalog, events }: Daemon): Route[] {
       fails: [404, 409, 413],
       handle: ({ body }) => {
         const image = catalog.images.create(body);
-        events.emit({ type: 'image.create', id: image.id, name: image.name });
+        events.emit({ type: 'image.create', id: image.id, name: body.name });
         return image;
       },
     }),
@@ -189,7 +189,7 @@ function imageRoutes({ catalog, events }: Daemon): Route[] {
       handle: ({ ref }) => {
         const { id, name } = catalog.images.get(ref);
         catalog.images.remove(ref);
-        events.emit({ type: 'image.rm', id, name });
+        events.emit({ type: 'image.rm', id, ...(name !== null && { name }) });
         return undefined;
       },
     }),

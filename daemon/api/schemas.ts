@@ -89,12 +89,16 @@ export const Layer = name(
   z.strictObject({
     id,
     name: text.nullable(),
-    path: text,
+    kind: z.enum(['directory', 'imported']),
+    path: text.nullable(),
+    source: text.nullable(),
     createdAt: time,
     entries: count,
     files: count,
     size: count,
     treeDigest: text,
+    tarSize: count.nullable(),
+    blob: z.strictObject({ digest: text, mediaType: text, size: count }).nullable(),
   }),
 );
 
@@ -107,7 +111,7 @@ export const ImageRequest = name('ImageRequest', z.strictObject({ name: given, l
 
 export const Image = name(
   'Image',
-  z.strictObject({ id, name: text, layers: z.array(id), createdAt: time, size: count, containers: count }),
+  z.strictObject({ id, name: text.nullable(), layers: z.array(id), createdAt: time, size: count, containers: count }),
 );
 
 export const ContainerRequest = name(

@@ -80,9 +80,15 @@ export interface Mount {
 }
 
 export interface Layer {
+  /** of an imported one its diffID: the sha256 of the uncompressed tar */
   id: string;
   name: string | null;
-  path: string;
+  /** imported, committed: its files are objects of the store */
+  kind: 'directory' | 'imported';
+  /** of a directory */
+  path: string | null;
+  /** what it was imported or committed from; null: a directory */
+  source: string | null;
   createdAt: string;
   /** of the index: every path */
   entries: number;
@@ -91,6 +97,10 @@ export interface Layer {
   size: number;
   /** sha256 over the index's rows, canonical: the same tree gives the same */
   treeDigest: string;
+  /** bytes of the uncompressed tar; null: a directory */
+  tarSize: number | null;
+  /** as it was read; null for others than imported ones */
+  blob: { digest: string; mediaType: string; size: number } | null;
 }
 
 export interface LayerVerification {
@@ -102,8 +112,10 @@ export interface LayerVerification {
 }
 
 export interface Image {
+  /** of an imported one the sha256 of its config */
   id: string;
-  name: string;
+  /** null: it has none any more */
+  name: string | null;
   /** topmost first */
   layers: string[];
   createdAt: string;
@@ -116,6 +128,7 @@ export interface Container {
   id: string;
   name: string;
   image: string;
+  /** the id of an image without a name */
   imageName: string;
   createdAt: string;
   startedAt: string | null;

@@ -76,9 +76,9 @@ class LayerTar {
   private *root(): Generator<Buffer, void> {
     const { upper, lowers } = this.trees;
     const now: Content = { entry: upper.root(), tree: upper, path: '' };
-    const [below] = lowers.layers;
-    if (below !== undefined) {
-      const { entry, place } = lowers.found().directory!;
+    const { directory } = lowers.found();
+    if (directory !== undefined) {
+      const { entry, place } = directory;
       const old: Content = { entry, tree: lowers.layers[place.layer], path: '' };
       if (this.header('', now).equals(this.header('', old))) return;
     }

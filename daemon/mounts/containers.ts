@@ -9,7 +9,7 @@ import { spawn } from 'node:child_process';
 import fs from 'node:fs';
 import { join } from 'node:path';
 import type { Change, Container } from '../api/types';
-import { type Catalog, CatalogError, type Id, newId } from '../store';
+import { type Catalog, CatalogError, type Id, newId, shortId } from '../store';
 import type { ContainerTrees } from './diff';
 import type { Events } from './events';
 import { bytes, type Keeper, optionsOf } from './keeper';
@@ -178,7 +178,12 @@ export class Containers {
   }
 
   private paths(layers: readonly string[]): string[] {
-    return layers.map((layer) => this.catalog.layers.get(layer).path);
+    return layers.map((layer) => {
+      const { path } = this.catalog.layers.get(layer);
+      if (path === null)
+        throw new CatalogError('conflict', `the layer ${shortId(layer)} was imported, and the engine serves directories only`);
+      return path;
+    });
   }
 
   /** The root directory is like the topmost layer's. */
@@ -199,6 +204,7 @@ export class Containers {
 export function layerPlace(catalog: Catalog, id: Id): LayerPlace {
   const layer = catalog.layers.get(id);
   const index = bytes(join(catalog.layerDirectory(layer.id), 'index.db'));
+  if (layer.path === null) return { kind: 'imported', index, root: bytes(catalog.root) };
   return { kind: 'directory', path: bytes(layer.path), index };
 }
 

@@ -3,7 +3,7 @@
  * Marks of every dialect are told apart from what is shown. Paths are byte strings without a leading slash; '' is the root.
  */
 import fs from 'node:fs';
-import { decodeXattrs, FileType, type IndexRow, LayerIndex, Whiteout, type Xattr } from '../store';
+import { decodeXattrs, FileType, type IndexRow, LayerIndex, Objects, Whiteout, type Xattr } from '../store';
 import { type Entry, isMark, MARK, OPAQUE_FILE, TreeReader } from './tree-reader';
 
 export const HIDDEN = Symbol('a whiteout');
@@ -38,10 +38,10 @@ export interface LayerTree {
 }
 
 /** Where a layer of an image lies. Byte strings. */
-export type LayerPlace = { kind: 'directory'; path: string; index: string } | { kind: 'imported'; index: string; objects: string };
+export type LayerPlace = { kind: 'directory'; path: string; index: string } | { kind: 'imported'; index: string; root: string };
 
 export function openLayer(place: LayerPlace, reader: TreeReader): LayerTree {
-  return place.kind === 'directory' ? DirectoryTree.open(place.path, reader) : new IndexTree(place.index, place.objects);
+  return place.kind === 'directory' ? DirectoryTree.open(place.path, reader) : new IndexTree(place.index, place.root);
 }
 
 export const joined = (directory: string, name: string): string => (directory === '' ? name : `${directory}/${name}`);
@@ -160,13 +160,16 @@ const KNOWN_ROWS = 256;
 
 export class IndexTree implements LayerTree {
   readonly index: LayerIndex;
+  private readonly objects: Objects;
   private readonly known = new Map<string, IndexRow | undefined>();
 
   constructor(
     index: string,
-    private readonly objects: string,
+    /** the store's */
+    root: string,
   ) {
     this.index = LayerIndex.open(Buffer.from(index, 'latin1').toString());
+    this.objects = new Objects(Buffer.from(root, 'latin1').toString());
   }
 
   list(directory: string): Listing | undefined {
@@ -213,8 +216,7 @@ export class IndexTree implements LayerTree {
   }
 
   open(path: string): number {
-    const digest = this.row(path)?.digest?.toString('hex') ?? vanished(path);
-    return fs.openSync(Buffer.from(`${this.objects}/${digest.slice(0, 2)}/${digest.slice(2)}`, 'latin1'), 'r');
+    return this.objects.open(this.row(path)?.digest ?? vanished(path));
   }
 
   handle(): undefined {
@@ -256,6 +258,7 @@ export function entryOf(row: IndexRow): Entry {
     nlink: row.hardlink === 0 ? 1 : 2,
     ino: BigInt(row.hardlink === 0 ? row.id : row.hardlink),
     rdev: row.rdev,
+    implicit: row.implicit,
   };
 }
 

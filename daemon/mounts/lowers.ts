@@ -18,7 +18,7 @@ export interface FoundFile extends Place {
 export interface Found {
   places: Place[];
   file: FoundFile | undefined;
-  /** the attributes of the merged directory, and which of `places` has them */
+  /** the attributes of the merged directory, and which place has them */
   directory: { entry: Entry; place: Place } | undefined;
 }
 
@@ -32,10 +32,11 @@ export class Lowers {
     return this.layers.map((_, layer) => ({ layer, path: '' })).slice(from);
   }
 
-  /** The root as it is found. */
+  /** The root. */
   found(): Found {
-    const [place] = this.root();
-    return { places: this.root(), file: undefined, directory: { entry: this.layers[0].root(), place } };
+    const places = this.root();
+    const roots = places.map((place) => ({ entry: this.layers[place.layer].root(), place }));
+    return { places, file: undefined, directory: roots.find(({ entry }) => entry.implicit !== true) ?? roots.at(-1) };
   }
 
   /** Names that merged directories show. */
@@ -63,7 +64,7 @@ export class Lowers {
         if (found.directory === undefined) found.file = { ...here, entry, below: places.slice(at + 1) };
         break;
       }
-      found.directory ??= { entry, place: here };
+      if (found.directory === undefined || found.directory.entry.implicit === true) found.directory = { entry, place: here };
       found.places.push(here);
       if (this.endsAt(here, places.slice(at + 1), found)) break;
     }

@@ -42,6 +42,8 @@ export interface Entry {
   /** within its file system */
   ino: bigint;
   rdev: number;
+  /** a directory that an imported layer does not have, only something in it: it has the attributes of the next lower's */
+  implicit?: boolean;
 }
 
 export const isDirectory = ({ mode }: Pick<Entry, 'mode'>): boolean => (mode & Mode.TYPE) === Mode.DIRECTORY;

@@ -13,10 +13,22 @@ export interface NewImage {
   layers: readonly string[];
 }
 
+/** One that was imported or committed. */
+export interface NewImportedImage {
+  /** the sha256 of the config */
+  id: Id;
+  /** the bytes as they are */
+  config: Buffer;
+  /** ids, topmost first; one may stand there twice */
+  layers: readonly Id[];
+  /** names, which move to it from the images that have them now */
+  tags: readonly string[];
+}
+
 type ImageRow = Pick<Image, 'id' | 'createdAt' | 'size' | 'containers'>;
 
 const SELECT = `SELECT id, created_at AS createdAt,
-  (SELECT coalesce(sum(size), 0) FROM image_layers JOIN layers ON layers.id = layer WHERE image = images.id) AS size,
+  (SELECT coalesce(sum(size), 0) FROM layers WHERE id IN (SELECT layer FROM image_layers WHERE image = images.id)) AS size,
   (SELECT count(*) FROM containers WHERE image = images.id) AS containers FROM images`;
 
 export class Images implements Referable {
@@ -49,6 +61,39 @@ export class Images implements Referable {
         return this.byId(id);
       })
       .immediate();
+  }
+
+  /** One that is there already only gets the names. An image that loses its last name stays, until prune. */
+  addImported(image: NewImportedImage): { image: Image; isNew: boolean } {
+    const { id, config, layers, tags } = image;
+    return this.db
+      .transaction(() => {
+        const { changes } = this.db
+          .prepare('INSERT OR IGNORE INTO images (id, created_at, config) VALUES (?, ?, ?)')
+          .run(id, new Date().toISOString(), config);
+        if (changes > 0) {
+          const add = this.db.prepare('INSERT INTO image_layers (image, position, layer) VALUES (?, ?, ?)');
+          layers.forEach((layer, position) => add.run(id, position, layer));
+        }
+        for (const name of tags) this.moveTag(id, name);
+        return { image: this.byId(id), isNew: changes > 0 };
+      })
+      .immediate();
+  }
+
+  /** docker's rule: a name belongs to the image that got it last. */
+  private moveTag(id: Id, name: string): void {
+    const { repository, tag } = checkImageName(name);
+    this.db
+      .prepare(
+        'INSERT INTO tags (repository, tag, image) VALUES (?, ?, ?) ON CONFLICT (repository, tag) DO UPDATE SET image = excluded.image',
+      )
+      .run(repository, tag, id);
+  }
+
+  /** As it was read; undefined: an image of directories has none. */
+  config(id: Id): Buffer | undefined {
+    return this.db.prepare<[Id], Buffer | null>('SELECT config FROM images WHERE id = ?').pluck().get(id) ?? undefined;
   }
 
   get(ref: string): Image {
@@ -96,7 +141,7 @@ export class Images implements Referable {
         if (by.length > 0) {
           throw new CatalogError(
             'in-use',
-            `the image ${image.name} is used by the container${by.length > 1 ? 's' : ''} ${listed(by)}: remove ${by.length > 1 ? 'these' : 'it'} first`,
+            `the image ${image.name ?? shortId(image.id)} is used by the container${by.length > 1 ? 's' : ''} ${listed(by)}: remove ${by.length > 1 ? 'these' : 'it'} first`,
             { by },
           );
         }
@@ -125,7 +170,7 @@ export class Images implements Referable {
 
   private complete({ id, createdAt, size, containers }: ImageRow): Image {
     const layers = this.db.prepare<[Id], Id>('SELECT layer FROM image_layers WHERE image = ? ORDER BY position').pluck().all(id);
-    return { id, name: this.namesOf(id)[0], layers, createdAt, size, containers };
+    return { id, name: this.namesOf(id).at(0) ?? null, layers, createdAt, size, containers };
   }
 
   byName(name: string): Id | undefined {

@@ -155,6 +155,7 @@ class Builder {
       whiteout: whiteoutOf(entry, xattrs, parent?.xattrWhiteouts === true),
       opaque: false,
       hardlink: 0,
+      implicit: false,
     };
     if (type === FileType.REGULAR) this.files++;
     if (type === FileType.DIRECTORY) {

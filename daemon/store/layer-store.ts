@@ -7,7 +7,7 @@ import type { Catalog } from './catalog';
 import { CatalogError, StoreError } from './errors';
 import { LayerIndex } from './index-rows';
 import { indexTree, type LongWork, verifyTree } from './layer-index';
-import { newId } from './names';
+import { newId, shortId } from './names';
 
 /**
  * Indexes the directory and adds it as a layer: row and index, or neither. The path is made absolute and free of symlinks. Whoever uses the layer relies
@@ -34,6 +34,8 @@ export async function addLayer(catalog: Catalog, request: { path: string; name?:
 /** Is the tree what it was when the layer was added? */
 export function verifyLayer(catalog: Catalog, ref: string, options: LongWork & { deep?: boolean } = {}): Promise<LayerVerification> {
   const layer = catalog.layers.get(ref);
+  if (layer.path === null)
+    throw new CatalogError('bad-request', `the layer ${shortId(layer.id)} is no directory: \`ply fsck\` verifies what was imported`);
   return verifyTree(layer.path, indexFile(catalog, layer.id), layer.treeDigest, options.deep === true, options);
 }
 
