@@ -204,7 +204,7 @@ export class Containers {
 export function layerPlace(catalog: Catalog, id: Id): LayerPlace {
   const layer = catalog.layers.get(id);
   const index = bytes(join(catalog.layerDirectory(layer.id), 'index.db'));
-  if (layer.path === null) return { kind: 'imported', index, root: bytes(catalog.root) };
+  if (layer.path === null) return { kind: 'imported', id: layer.id, index, root: bytes(catalog.root) };
   return { kind: 'directory', path: bytes(layer.path), index };
 }
 

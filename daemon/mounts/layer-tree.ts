@@ -4,7 +4,7 @@
  */
 import fs from 'node:fs';
 import { decodeXattrs, FileType, type IndexRow, LayerIndex, Objects, Whiteout, type Xattr } from '../store';
-import { type Entry, isMark, MARK, OPAQUE_FILE, TreeReader } from './tree-reader';
+import { type Entry, isMark, MARK, OPAQUE_FILE, originName, type TreeReader } from './tree-reader';
 
 export const HIDDEN = Symbol('a whiteout');
 
@@ -38,10 +38,10 @@ export interface LayerTree {
 }
 
 /** Where a layer of an image lies. Byte strings. */
-export type LayerPlace = { kind: 'directory'; path: string; index: string } | { kind: 'imported'; index: string; root: string };
+export type LayerPlace = { kind: 'directory'; path: string; index: string } | { kind: 'imported'; id: string; index: string; root: string };
 
 export function openLayer(place: LayerPlace, reader: TreeReader): LayerTree {
-  return place.kind === 'directory' ? DirectoryTree.open(place.path, reader) : new IndexTree(place.index, place.root);
+  return place.kind === 'directory' ? DirectoryTree.open(place.path, reader) : new IndexTree(place.id, place.index, place.root);
 }
 
 export const joined = (directory: string, name: string): string => (directory === '' ? name : `${directory}/${name}`);
@@ -155,6 +155,9 @@ export class DirectoryTree implements LayerTree {
   }
 }
 
+/** The type of an imported layer's file handles. */
+const HANDLE_TYPE = 0x70;
+
 /** Directories' rows that are remembered. */
 const KNOWN_ROWS = 256;
 
@@ -164,6 +167,7 @@ export class IndexTree implements LayerTree {
   private readonly known = new Map<string, IndexRow | undefined>();
 
   constructor(
+    private readonly id: string,
     index: string,
     /** the store's */
     root: string,
@@ -219,8 +223,13 @@ export class IndexTree implements LayerTree {
     return this.objects.open(this.row(path)?.digest ?? vanished(path));
   }
 
-  handle(): undefined {
-    return undefined;
+  /** As the engine has it: layers/imported.ts, fileHandle. */
+  handle(path: string): string | undefined {
+    const row = this.row(path);
+    if (row === undefined) return undefined;
+    const inode = Buffer.alloc(8);
+    inode.writeBigUInt64LE(entryOf(row).ino);
+    return originName(HANDLE_TYPE, this.id.slice(0, 32), inode.toString('hex'));
   }
 
   close(): void {

@@ -61,6 +61,11 @@ export const MARK = '.wh.';
 export const OPAQUE_FILE = '.wh..wh..opq';
 export const isMark = ({ name }: Entry): boolean => name.startsWith(MARK);
 
+/** What the kernel keeps as `origin` of a file (struct ovl_fb), in hex, of a handle and the UUID of its file system: the name that workdir/index has for it. */
+export function originName(type: number, uuid: string, handle: string): string {
+  return Buffer.of(0, 0xfb, ORIGIN_HEAD + handle.length / 2, 0, type).toString('hex') + uuid + handle;
+}
+
 export class TreeReader {
   private readonly buffer: Buffer;
   private readonly base: number;
@@ -171,12 +176,11 @@ export class TreeReader {
     return length < 0 ? '00'.repeat(16) : this.buffer.toString('hex', VALUE, VALUE + length);
   }
 
-  /** The name that workdir/index has for a lower file: what the kernel keeps as `origin` (struct ovl_fb), in hex. Undefined: no handles here. */
+  /** The name that workdir/index has for a lower file; undefined: its file system has no handles. */
   indexName(fd: number, name: string, uuid: string): string | undefined {
     const length = present('get the handle of a file', native.fileHandle(fd, this.put(NAME, name), this.base + VALUE, 128, this.base + STAT));
     if (length === undefined || length === 0) return undefined;
-    const head = Buffer.of(0, 0xfb, ORIGIN_HEAD + length, 0, this.buffer.readInt32LE(STAT));
-    return head.toString('hex') + uuid + this.buffer.toString('hex', VALUE, VALUE + length);
+    return originName(this.buffer.readInt32LE(STAT), uuid, this.buffer.toString('hex', VALUE, VALUE + length));
   }
 
   private dirent(at: number): Entry {
