@@ -60,8 +60,8 @@ export class Client {
   }
 
   /** Hands over the lines of an answer that does not end, as they come. Returns when the daemon ends it. */
-  async lines(path: string, take: (line: string) => void): Promise<void> {
-    const response = await this.send('GET', path);
+  async lines(path: string, take: (line: string) => void, method: Method = 'GET', body?: object): Promise<void> {
+    const response = await this.send(method, path, body);
     if ((response.statusCode ?? 0) >= 400) throw failure(response, await text(response));
     response.setEncoding('utf8');
     let rest = '';
@@ -74,6 +74,24 @@ export class Client {
     } catch (error) {
       if ((error as NodeJS.ErrnoException).code !== 'ECONNRESET') throw error; // plyd ended: as if it had ended the answer
     }
+  }
+
+  /** What takes long and tells its progress: Line<P, R> of the API. Ending this process ends the work. */
+  async work<P, R>(method: 'GET' | 'POST', path: string, body: object | undefined, onProgress: (progress: P) => void): Promise<R> {
+    let result: { result: R } | undefined;
+    await this.lines(
+      path,
+      (line) => {
+        const value = JSON.parse(line) as { progress: P } | { result: R } | { error: ApiError };
+        if ('error' in value) throw new PlyError(value.error);
+        if ('progress' in value) onProgress(value.progress);
+        else result = value;
+      },
+      method,
+      body,
+    );
+    if (result === undefined) throw brokenOff(this.socket);
+    return result.result;
   }
 
   private async call<T>(method: Method, path: string, body?: object, limitMs?: number): Promise<T> {

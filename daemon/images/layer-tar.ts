@@ -12,7 +12,7 @@ import type { LayerTree } from '../mounts/layer-tree';
 import type { Place } from '../mounts/lowers';
 import { type Entry, isDirectory, isLink, isRegular, MARK, OPAQUE_FILE } from '../mounts/tree-reader';
 import { FileType, StoreError, type Xattr } from '../store';
-import { END, fits, padding, tarHeader } from './tar-header';
+import { END, fits, padding, tarHeader } from './tar-writer';
 
 const CHUNK_BYTES = 256 * 1024;
 /** Names of a file system. */

@@ -172,6 +172,11 @@ export class Containers {
     return join(this.catalog.containerDirectory(id), 'merged');
   }
 
+  /** The container is neither started nor stopped nor removed meanwhile. */
+  hold<T>(ref: string, work: (container: Container) => Promise<T>): Promise<T> {
+    return this.change(ref, work);
+  }
+
   private change<T>(ref: string, work: (container: Container) => Promise<T>): Promise<T> {
     const { id } = this.catalog.containers.get(ref);
     return this.locks.hold(id, () => work(this.catalog.containers.get(id)));

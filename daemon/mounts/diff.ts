@@ -12,7 +12,8 @@ import { type Entry, TreeReader } from './tree-reader';
 /** What a container is made of: byte strings; the layers topmost first. */
 export interface ContainerTrees {
   upper: string;
-  work: string;
+  /** none: of a directory that is a layer */
+  work?: string;
   layers: LayerPlace[];
 }
 

@@ -20,9 +20,10 @@ export class IndexedFiles {
   private readonly names = new Map<string, Set<string>>();
   private tree: DirectoryTree | undefined;
 
-  /** `work`: the work directory, a byte string. */
-  static read(work: string, lowers: Lowers, places: readonly LayerPlace[], reader: TreeReader): IndexedFiles {
+  /** `work`: the work directory, a byte string; undefined: there is none. */
+  static read(work: string | undefined, lowers: Lowers, places: readonly LayerPlace[], reader: TreeReader): IndexedFiles {
     const indexed = new IndexedFiles();
+    if (work === undefined) return indexed;
     const directory = `${work}/index`;
     if (!fs.existsSync(Buffer.from(directory, 'latin1'))) return indexed;
     const tree = (indexed.tree = DirectoryTree.open(directory, reader));

@@ -1,6 +1,5 @@
 /** Long work in a process of its own, from plyd's side: plyd's event loop goes on, a crash is that process's own. Its side is child-side.ts. */
 import { fork } from 'node:child_process';
-import type { Readable } from 'node:stream';
 import { StoreError } from './errors';
 
 /** What a child says; the last one that is no progress is its answer. */
@@ -19,8 +18,8 @@ export interface ChildWork<P> {
   signal?: AbortSignal | undefined;
   /** 'kill' (the default); 'disconnect': it is asked to end, and cleans up before */
   cancel?: 'kill' | 'disconnect';
-  /** takes what the child writes to its standard output */
-  output?: (stream: Readable) => void;
+  /** a descriptor that is to be the child's standard output */
+  output?: number;
 }
 
 /** Runs `module` (a path) with one task. Its answer, when it has ended. */
@@ -31,7 +30,7 @@ export function runChild<P, R>(module: string, task: { kind: string }, work: Chi
   const child = fork(module, [task.kind, about], {
     execArgv: [],
     serialization: 'advanced',
-    stdio: ['ignore', output === undefined ? 'ignore' : 'pipe', 'inherit', 'ipc'],
+    stdio: ['ignore', output ?? 'ignore', 'inherit', 'ipc'],
     cwd: '/',
   });
   return new Promise<R>((resolve, reject) => {
@@ -60,7 +59,6 @@ export function runChild<P, R>(module: string, task: { kind: string }, work: Chi
           }),
         );
     };
-    if (output !== undefined && child.stdout !== null) output(child.stdout);
     child.send(task, () => undefined); // a child that is gone already is told by 'close'
   });
 }
