@@ -25,7 +25,7 @@ const CHARACTER_ZERO = /^(trusted|user)\.overlay\.ply\.char00$/;
 const CAPABILITY = /^(trusted|user)\.overlay\.ply\.capability$/;
 
 export interface LayerTarOptions {
-  /** called with each regular file's path; what it returns is given the content, and told when it ends */
+  /** called with the path of each regular file that has its data in the upper itself; what it returns is given these, and told when they end */
   watch?: (path: string) => { update: (chunk: Buffer) => void; end: () => void };
 }
 
@@ -105,11 +105,12 @@ class LayerTar {
 
   /** As many bytes as it had when it was opened, whatever somebody writes meanwhile. */
   private *regular(path: string, content: Content, source: Source): Generator<Buffer, void> {
-    const fd = this.openData(source);
+    const isOwn = source.kind === 'upper' && !source.tree.isMetacopy(source.path);
+    const fd = isOwn ? source.tree.open(source.path) : this.openData(source);
     try {
       const { size } = fs.fstatSync(fd);
       yield this.header(path, content, { size });
-      const watcher = this.options.watch?.(path);
+      const watcher = isOwn ? this.options.watch?.(path) : undefined;
       for (let at = 0; at < size;) {
         const chunk = Buffer.alloc(Math.min(CHUNK_BYTES, size - at)); // zeros, should the file be shorter by now
         for (let got = 0, more = 1; more > 0 && got < chunk.length; got += more) more = fs.readSync(fd, chunk, got, chunk.length - got, at + got);
@@ -124,13 +125,13 @@ class LayerTar {
     }
   }
 
+  /** Of what does not have its data itself, or may not. */
   private openData(source: Source): number {
     const { lowers } = this.trees;
     const open = ({ layer, path }: Place): number => lowers.layers[layer].open(path);
     switch (source.kind) {
       case 'upper':
-        if (source.tree.isMetacopy(source.path)) return open(lowers.below(source.tree, source.path, source.below, 0));
-        return source.tree.open(source.path);
+        return open(lowers.below(source.tree, source.path, source.below, 0));
       case 'indexed':
         return source.tree.isMetacopy(source.path) ? open(lowers.data(source.lower)) : source.tree.open(source.path);
       case 'lower':

@@ -1,7 +1,9 @@
 /** Answers that come as lines. */
 import type { ApiError } from '../../daemon/api/types.js';
 import http from 'node:http';
+import path from 'node:path';
 import type { Plyd } from '../plyd/daemon.js';
+import { must } from '../support/mounts.js';
 
 export interface Lines<R, P> {
   status: number;
@@ -41,4 +43,11 @@ export async function done<R>(plyd: Plyd, method: string, url: string, body?: ob
   const { result, error } = await lines<R>(plyd, method, url, body);
   if (result === undefined) throw new Error(`${method} ${url}: ${JSON.stringify(error)}`);
   return result;
+}
+
+const MANIFEST = path.resolve(__dirname, '../../../scripts/tree-manifest.py');
+
+/** Lines that say all of a tree; a child process reads it, for it may be a mount. */
+export async function manifest(directory: string): Promise<string[]> {
+  return (await must('python3', [MANIFEST, '--nlink', directory], { timeoutMs: 30_000 })).split('\n').slice(0, -1);
 }
