@@ -194,6 +194,11 @@ export class LayerIndex {
     return new LayerIndex(openReadOnly(file, INDEX));
   }
 
+  /** Of a connection that goes on being its owner's. */
+  static of(db: Connection): LayerIndex {
+    return new LayerIndex(db);
+  }
+
   facts(): IndexFacts {
     return this.db.prepare<[], IndexFacts>('SELECT entries, files, size, tree_digest AS treeDigest FROM facts').get()!;
   }
