@@ -4,7 +4,7 @@ import fs from 'node:fs';
 import { dirname } from 'node:path';
 import { pauseAt } from '../mounts/pause';
 import { type Id, StoreError } from '../store';
-import { type Archive, type Blob, DirectoryArchive, syncDirectory, TarArchive } from './archive';
+import { type Archive, type Blob, DirectoryArchive, syncDirectory, TarArchive } from './export-archive';
 import { compressed, type Compression, MEDIA_TYPES } from './compress';
 import { diffIds, type ImageConfig, parseConfig, serialised } from './config';
 import type { ExportFormat } from '../api/types';

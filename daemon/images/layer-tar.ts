@@ -52,6 +52,7 @@ class LayerTar {
 
   *write(): Generator<Buffer, void> {
     yield* this.root();
+    this.trees.changes.keepLinks();
     for (const step of this.trees.changes.walk()) yield* this.step(step);
     yield END;
   }

@@ -44,6 +44,14 @@ export class Changes {
     private readonly indexed: IndexedFiles,
   ) {}
 
+  /** From now on the walk tells of all names of an inode of the layers, or of none. */
+  keepLinks(): void {
+    const moved: FoundFile[] = [];
+    for (const { step, source } of this.walk() as Iterable<Step & { source?: Source }>)
+      if (step === 'file' && source?.kind === 'lower' && source.file.entry.nlink > 1) moved.push(source.file);
+    this.indexed.join(moved);
+  }
+
   /** The root itself is in none of the steps. */
   *walk(): Generator<Step, void> {
     const root = this.lowers.root();
@@ -104,7 +112,7 @@ export class Changes {
     } else if (now.file !== undefined) {
       const changed = this.indexed.find(now.file);
       if (changed !== undefined) yield { step: 'file', path: here, source: { kind: 'indexed', ...changed, lower: now.file }, old };
-      else if (content !== base) yield { step: 'file', path: here, source: { kind: 'lower', file: now.file }, old };
+      else if (content !== base || this.indexed.isJoined(now.file)) yield { step: 'file', path: here, source: { kind: 'lower', file: now.file }, old };
     }
   }
 
