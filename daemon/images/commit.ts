@@ -4,25 +4,32 @@
  * The layer is made as an imported one is: a tar of the upper (layer-tar.ts, in a child process) goes through the reader of layers. So the store cannot
  * tell the two apart. A container that runs is not paused: each file is read whole as it is at some moment, as with `docker commit --pause=false`.
  */
-import type { CommitProgress, CommitRequest, CommitResult, Container } from '../api/types';
+import fs from 'node:fs';
+import { native } from '../../native-bindings/index';
+import type { CommitProgress, CommitRequest, CommitResult, Container, Layer } from '../api/types';
 import type { Containers } from '../mounts/containers';
 import type { Events } from '../mounts/events';
 import { pauseAt } from '../mounts/pause';
-import { type Catalog, checkImageName, type Id } from '../store';
+import type { ContainerTrees } from '../mounts/diff';
+import { type Catalog, checkImageName, type Id, type LeaseId, StoreError } from '../store';
 import { runChild } from '../store/child';
 import { committedConfig, diffIds, serialised } from './config';
 import type { Working } from './export';
 import { CHILD, configOf, exportedLayers, whileLeased } from './images';
+import { addImportedLayer, type LayerRequest } from './imported-layer';
+import { Counter } from './layer-reader';
+import type { LayerThreads } from './layer-threads';
 import type { Task } from './work';
 
 export interface Committing {
   catalog: Catalog;
+  threads: LayerThreads;
   containers: Containers;
   events: Events;
 }
 
 export function commitContainer(
-  { catalog, containers, events }: Committing,
+  { catalog, threads, containers, events }: Committing,
   ref: string,
   request: CommitRequest,
   working: Working<CommitProgress>,
@@ -35,7 +42,7 @@ export function commitContainer(
     committedConfig(config, wordsOf(container, request), [], new Date()); // what is wrong with the changes is said before anything is done
     return whileLeased(catalog, `the commit of the container ${container.name}`, image.layers, async (lease) => {
       const below = await lowerIds(catalog, image.id, working.signal);
-      const { layer, reused } = await addLayer(catalog, containers, container, lease, working);
+      const { layer, reused } = await addLayer(catalog, threads, container, containers.trees(container), lease, working);
       await pauseAt('commit:layer');
       const { bytes, id } = serialised(committedConfig(config, wordsOf(container, request), [...below, layer.id], new Date()));
       const made = catalog.images.addImported({
@@ -63,6 +70,49 @@ async function lowerIds(catalog: Catalog, image: Id, signal: AbortSignal): Promi
   return runChild<unknown, Id[]>(CHILD, task, { about: image, signal });
 }
 
-function addLayer(..._: unknown[]): Promise<{ layer: import('../api/types').Layer; reused: boolean }> {
-  throw new Error('not yet');
+async function addLayer(
+  catalog: Catalog,
+  threads: LayerThreads,
+  { name, id, image }: Container,
+  trees: ContainerTrees,
+  lease: LeaseId,
+  { report, signal }: Working<CommitProgress>,
+): Promise<{ layer: Layer; reused: boolean }> {
+  const ends = new Int32Array(2);
+  const made = native.socketpair(ends);
+  if (made < 0) throw new StoreError(`cannot make a pipe for the layer (errno ${-made})`);
+  const [from, to] = ends;
+  const task: Task = { kind: 'tar', trees };
+  let writing: Promise<unknown>;
+  try {
+    writing = runChild<CommitProgress, void>(CHILD, task, { about: id, output: to, onProgress: report, signal });
+  } catch (error) {
+    fs.closeSync(from);
+    throw error;
+  } finally {
+    fs.closeSync(to);
+  }
+  const request: LayerRequest = {
+    source: { fd: from },
+    expected: {},
+    from: `the container ${name}`,
+    blob: null,
+    lowers: () => Promise.resolve(catalog.images.get(image).layers),
+    counters: unlimited(),
+    suspicious: false,
+    lease,
+  };
+  const [added, written] = await Promise.allSettled([addImportedLayer(catalog, threads, request), writing]);
+  // Who breaks off first has the reason; the other only sees that its peer has gone.
+  if (written.status === 'rejected' && (written.reason instanceof StoreError || signal.aborted || added.status === 'fulfilled'))
+    throw written.reason as Error;
+  if (added.status === 'rejected') throw added.reason as Error;
+  return { layer: catalog.layers.get(added.value.id), reused: !added.value.isNew };
+}
+
+/** The container is on this machine already: whatever it has is welcome. */
+function unlimited(): LayerRequest['counters'] {
+  const counters = new BigInt64Array(new SharedArrayBuffer(Counter.COUNT * BigInt64Array.BYTES_PER_ELEMENT));
+  counters[Counter.BUDGET] = BigInt(Number.MAX_SAFE_INTEGER);
+  return counters;
 }

@@ -1,9 +1,11 @@
 /** The tar of a layer that there is: of an imported one byte for byte as it was, of a directory as it comes out of layer-tar.ts. */
 import { createHash } from 'node:crypto';
+import fs from 'node:fs';
+import { join } from 'node:path';
 import { type ContainerTrees, openTrees } from '../mounts/diff';
 import { TreeReader } from '../mounts/tree-reader';
-import { type Id, LayerIndex, StoreError } from '../store';
-import { framedTar } from './framing';
+import { type Id, LayerIndex, Objects, StoreError } from '../store';
+import { readFraming } from '../store/framing';
 import { layerTar } from './layer-tar';
 
 export type ExportedLayer =
@@ -13,6 +15,44 @@ export type ExportedLayer =
 
 export function layerChunks(layer: ExportedLayer): Generator<Buffer, void> {
   return layer.kind === 'imported' ? framedTar(layer.directory, layer.root) : directoryTar(layer);
+}
+
+const CHUNK_BYTES = 256 * 1024;
+
+function* framedTar(directory: string, root: string): Generator<Buffer, void> {
+  const objects = new Objects(root);
+  for (const part of readFraming(join(directory, 'framing'))) {
+    if ('raw' in part) yield part.raw;
+    else yield* content(objects, part.digest, part.size);
+  }
+}
+
+function* content(objects: Objects, digest: Buffer, size: number): Generator<Buffer, void> {
+  const fd = openObject(objects, digest);
+  try {
+    for (let at = 0; at < size;) {
+      const chunk = Buffer.allocUnsafe(Math.min(CHUNK_BYTES, size - at));
+      const found = fs.readSync(fd, chunk, 0, chunk.length, at);
+      if (found === 0) throw damaged(objects, digest, 'is shorter than it should be');
+      at += found;
+      yield chunk.subarray(0, found);
+    }
+  } finally {
+    fs.closeSync(fd);
+  }
+}
+
+function openObject(objects: Objects, digest: Buffer): number {
+  try {
+    return objects.open(digest);
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code !== 'ENOENT') throw error;
+    throw damaged(objects, digest, 'is missing');
+  }
+}
+
+function damaged(objects: Objects, digest: Buffer, how: string): StoreError {
+  return new StoreError(`${objects.path(digest)} ${how}: import the image again`);
 }
 
 /** Contents are held against the index: a tar of a directory that has changed would be another layer. */

@@ -26,6 +26,8 @@ export type Task =
 export type Told = { bytes: number } | ExportProgress | TreeEntry[];
 
 const STDOUT = 1;
+/** It is a socket of packets. */
+const PACKET_BYTES = 64 * 1024;
 const ENTRIES_AT_ONCE = 500;
 
 const side: ChildSide<Told> = { progress: { bytes: 0 } };
@@ -52,7 +54,7 @@ async function writeTar(trees: ContainerTrees, breathe: Breathe): Promise<void> 
   const opened = openTrees(trees, new TreeReader(0));
   try {
     for (const chunk of layerTar(opened)) {
-      for (let done = 0; done < chunk.length;) done += fs.writeSync(STDOUT, chunk, done);
+      for (let done = 0; done < chunk.length;) done += fs.writeSync(STDOUT, chunk, done, Math.min(PACKET_BYTES, chunk.length - done));
       progress.bytes += chunk.length;
       await breathe();
     }

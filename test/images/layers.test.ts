@@ -2,7 +2,7 @@
 import fs from 'node:fs';
 import path from 'node:path';
 import t, { type Test } from 'tap';
-import type { Container, ExportResult, Layer } from '../../daemon/api/types.js';
+import type { CommitResult, ExportResult, Layer } from '../../daemon/api/types.js';
 import { leftBehind, type Plyd, sh, testWithPlyd } from '../plyd/daemon.js';
 import { must as command } from '../support/mounts.js';
 import { done, manifest } from './support.js';
@@ -118,6 +118,22 @@ testWithPlyd('uppers that are layers are exported as the container showed them',
   }
 });
 
-export type { Container };
+testWithPlyd('what is committed is what the container showed', async (t, plyd) => {
+  await layered(plyd);
+  for (const [what, script] of Object.entries(CASES)) {
+    await plyd.create('img', 'c');
+    const { mountpoint } = await plyd.begin('c');
+    const made = await sh(`cd "$1" && ${script}`, mountpoint!);
+    t.equal(made.status, 0, `${what}: ${made.stderr}`);
+    const shown = await manifest(mountpoint!);
+    const running = await done<CommitResult>(plyd, 'POST', '/v1/containers/c/commit', { tag: 'committed' });
+    await plyd.end('c');
+    const stopped = await done<CommitResult>(plyd, 'POST', '/v1/containers/c/commit', { tag: 'committed' });
+    t.equal(running.layer.id, stopped.layer.id, `${what}: the same content is the same layer`);
+    t.ok(stopped.reused);
+    await compare(t, plyd, 'committed', shown, what);
+    await plyd.remove('c');
+  }
+});
 
 void t.test('nothing is left behind', async (t) => t.same(await leftBehind(), []));
