@@ -51,19 +51,36 @@ const CASES: Record<string, string> = {
   'a hard link of a file of the layers': 'ln etc/hosts etc/hosts2 && ln etc/link etc/link2',
   'names that need more than ustar has': `mkdir -p ${LONG}/${LONG}/${LONG} && echo x >${LONG}/${LONG}/${LONG}/end && ln ${LONG}/${LONG}/${LONG}/end hard && ln -s ${LONG}/${LONG} soft`,
   'a socket': 'python3 -c "import socket; socket.socket(socket.AF_UNIX).bind(\'etc/motd2\')" && rm etc/motd2',
-  'the root itself': 'chmod 711 . && chown 3:4 . && setfattr -n user.root -v 1 .',
 };
+
+/** A tree for each case, so that one container and one image have them all. */
+const place = (at: number): string => `case${at}`;
+
 
 async function layered(plyd: Plyd): Promise<void> {
   const layers: Layer[] = [];
   for (const [at, script] of LAYERS.entries()) {
     const directory = path.join(plyd.base, `layer${at}`);
     fs.mkdirSync(directory);
-    const made = await sh(`cd "$1" && ${script}`, directory);
+    const all = Object.keys(CASES).map((_, i) => `mkdir "$1/${place(i)}" && cd "$1/${place(i)}" && ${script}`);
+    const made = await sh(`set -e; ${all.join('\n')}`, directory);
     if (made.status !== 0) throw new Error(made.stderr);
     layers.unshift(await plyd.must<Layer>('POST', '/v1/layers', { path: directory }));
   }
   await plyd.must('POST', '/v1/images', { name: 'img', layers: layers.map(({ id }) => id) });
+}
+
+/** Does in a container what people do. Its mountpoint. */
+async function changed(t: Test, plyd: Plyd, cases: string[]): Promise<string> {
+  await plyd.create('img', 'c');
+  const { mountpoint } = await plyd.begin('c');
+  for (const [at, [what, script]] of Object.entries(CASES).entries()) {
+    if (!cases.includes(what)) continue;
+    const made = await sh(`cd "$1/${place(at)}" && ${script}`, mountpoint!);
+    t.equal(made.status, 0, `${what}: ${made.stderr}`);
+  }
+  await sh('chmod 711 "$1" && chown 3:4 "$1" && setfattr -n user.root -v 1 "$1"', mountpoint!);
+  return mountpoint!;
 }
 
 /** What umoci makes of an image. */
@@ -76,15 +93,17 @@ async function unpacked(plyd: Plyd, image: string): Promise<string> {
   return path.join(bundle, 'rootfs');
 }
 
+const caseOf = (line: string): string => line.replace(/^\.\/case(\d+)\b/, (_, at: string) => `[${Object.keys(CASES)[Number(at)]}] `);
+
 async function compare(t: Test, plyd: Plyd, image: string, shown: string[], what: string): Promise<void> {
   const found = await manifest(await unpacked(plyd, image));
   t.same(
-    found.filter((line) => !shown.includes(line)),
+    found.filter((line) => !shown.includes(line)).map(caseOf),
     [],
     `${what}: nothing is made up`,
   );
   t.same(
-    shown.filter((line) => !found.includes(line)),
+    shown.filter((line) => !found.includes(line)).map(caseOf),
     [],
     `${what}: nothing is missing`,
   );
@@ -98,42 +117,31 @@ testWithPlyd('directories that are layers are exported as they are', async (t, p
   await compare(t, plyd, 'img', shown, 'an image of directories');
 });
 
-testWithPlyd('uppers that are layers are exported as the container showed them', async (t, plyd) => {
+testWithPlyd('an upper that is a layer is exported as the container showed it', async (t, plyd) => {
   await layered(plyd);
   const { layers } = await plyd.must<{ layers: string[] }>('GET', '/v1/images/img');
-  for (const [what, script] of Object.entries(CASES)) {
-    if (what.startsWith('hard links of the layers')) continue; // an upper alone does not know what the index joins
-    const { upper } = await plyd.create('img', 'c');
-    const { mountpoint } = await plyd.begin('c');
-    const made = await sh(`cd "$1" && ${script}`, mountpoint!);
-    t.equal(made.status, 0, `${what}: ${made.stderr}`);
-    const shown = await manifest(mountpoint!);
-    await plyd.end('c');
-    const layer = await plyd.must<Layer>('POST', '/v1/layers', { path: upper });
-    await plyd.must('POST', '/v1/images', { name: 'upper', layers: [layer.id, ...layers] });
-    await compare(t, plyd, 'upper', shown, what);
-    await plyd.must('DELETE', '/v1/images/upper');
-    await plyd.must('DELETE', `/v1/layers/${layer.id}`);
-    await plyd.remove('c');
-  }
+  // an upper alone does not know what the index joins
+  const mountpoint = await changed(
+    t,
+    plyd,
+    Object.keys(CASES).filter((what) => !what.startsWith('hard links of the layers')),
+  );
+  const shown = await manifest(mountpoint);
+  await plyd.end('c');
+  const layer = await plyd.must<Layer>('POST', '/v1/layers', { path: (await plyd.container('c')).upper });
+  await plyd.must('POST', '/v1/images', { name: 'upper', layers: [layer.id, ...layers] });
+  await compare(t, plyd, 'upper', shown, 'the upper');
 });
 
-testWithPlyd('what is committed is what the container showed', async (t, plyd) => {
+testWithPlyd('what is committed is what the container showed, running or stopped', async (t, plyd) => {
   await layered(plyd);
-  for (const [what, script] of Object.entries(CASES)) {
-    await plyd.create('img', 'c');
-    const { mountpoint } = await plyd.begin('c');
-    const made = await sh(`cd "$1" && ${script}`, mountpoint!);
-    t.equal(made.status, 0, `${what}: ${made.stderr}`);
-    const shown = await manifest(mountpoint!);
-    const running = await done<CommitResult>(plyd, 'POST', '/v1/containers/c/commit', { tag: 'committed' });
-    await plyd.end('c');
-    const stopped = await done<CommitResult>(plyd, 'POST', '/v1/containers/c/commit', { tag: 'committed' });
-    t.equal(running.layer.id, stopped.layer.id, `${what}: the same content is the same layer`);
-    t.ok(stopped.reused);
-    await compare(t, plyd, 'committed', shown, what);
-    await plyd.remove('c');
-  }
+  const shown = await manifest(await changed(t, plyd, Object.keys(CASES)));
+  const running = await done<CommitResult>(plyd, 'POST', '/v1/containers/c/commit', { tag: 'committed' });
+  await plyd.end('c');
+  const stopped = await done<CommitResult>(plyd, 'POST', '/v1/containers/c/commit', { tag: 'committed' });
+  t.equal(running.layer.id, stopped.layer.id, 'the same content is the same layer');
+  t.ok(stopped.reused);
+  await compare(t, plyd, 'committed', shown, 'the commit');
 });
 
 void t.test('nothing is left behind', async (t) => t.same(await leftBehind(), []));
