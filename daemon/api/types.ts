@@ -279,3 +279,40 @@ export interface Event {
   name?: string;
   detail?: string;
 }
+
+/** POST /v1/images/import: `path` is absolute, a file or directory of the machine that plyd runs on. */
+export interface ImportRequest {
+  path: string;
+  /** names for the image instead of those in the archive */
+  tags?: string[];
+  /** uncompressed bytes that the layers may have together; without it only what looks like a bomb is refused */
+  maxSize?: number;
+}
+
+export interface ImportResult {
+  /** the first of them */
+  image: Image;
+  /** an archive may hold several */
+  images: Image[];
+  /** of `image`, the lowest first */
+  layers: { id: string; reused: boolean }[];
+}
+
+/** A line each, while it runs. The last one is `result` or `error`. */
+export type ImportEvent =
+  /** what there is to do: bytes of blobs to be read */
+  | { type: 'plan'; layers: number; reused: number; bytes: number }
+  | { type: 'progress'; bytes: number; files: number }
+  | { type: 'layer'; id: string; reused: boolean };
+
+/** POST /v1/prune[?all=true] */
+export interface Pruned {
+  /** ids */
+  images: string[];
+  layers: string[];
+  objects: number;
+  /** what an import left that was killed */
+  leftovers: number;
+  /** freed: contents, indexes, framings, leftovers */
+  bytes: number;
+}

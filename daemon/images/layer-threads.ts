@@ -8,9 +8,11 @@ import { TarError } from './tar-header';
 
 const THREAD = join(__dirname, 'layer-thread.js');
 const MOST = 4;
+const ENDED = 'the thread that reads layers has ended';
 
 export class LayerThread {
   private readonly worker = new Worker(THREAD);
+  private ended = false;
   private waiting: { resolve: (result: never) => void; reject: (error: Error) => void } | undefined;
 
   constructor(readonly root: string) {
@@ -21,11 +23,12 @@ export class LayerThread {
       else reject(this.failure(reply));
     });
     this.worker.on('error', (error) => this.waiting?.reject(error));
-    this.worker.on('exit', () => this.waiting?.reject(new Error('the thread that reads layers has ended')));
+    this.worker.on('exit', () => this.waiting?.reject(new Error(ENDED)));
   }
 
   /** One at a time. */
   call<K extends keyof LayerCalls>(name: K, ...request: Parameters<LayerCalls[K]>): Promise<Awaited<ReturnType<LayerCalls[K]>>> {
+    if (this.ended) return Promise.reject(new Error(ENDED));
     return new Promise((resolve, reject) => {
       this.waiting = { resolve: resolve as (result: never) => void, reject };
       this.worker.postMessage({ name, request: request[0] });
@@ -34,7 +37,8 @@ export class LayerThread {
 
   /** At once, whatever it does. */
   async end(): Promise<void> {
-    this.waiting?.reject(new Error('the thread that reads layers was ended'));
+    this.ended = true;
+    this.waiting?.reject(new Error(ENDED));
     this.waiting = undefined;
     await this.worker.terminate();
   }
@@ -53,6 +57,7 @@ export class LayerThreads {
   private readonly idle: LayerThread[] = [];
   private readonly queue: ((thread: LayerThread) => void)[] = [];
   private readonly all: LayerThread[] = [];
+  private ended = false;
   private readonly most = Math.min(MOST, availableParallelism());
 
   constructor(private readonly root: string) {}
@@ -70,6 +75,7 @@ export class LayerThreads {
   }
 
   private take(): LayerThread | Promise<LayerThread> {
+    if (this.ended) throw new Error(ENDED);
     const idle = this.idle.pop();
     if (idle !== undefined) return idle;
     if (this.all.length >= this.most) return new Promise((resolve) => this.queue.push(resolve));
@@ -79,6 +85,7 @@ export class LayerThreads {
   }
 
   async end(): Promise<void> {
+    this.ended = true;
     await Promise.all(this.all.map((thread) => thread.end()));
   }
 }

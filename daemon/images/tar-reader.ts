@@ -99,6 +99,21 @@ export class TarReader {
     if (whole && this.state !== State.LAST) throw new TarError('the archive ends without its end marker: it was cut');
   }
 
+  get isOver(): boolean {
+    return this.state === State.OVER;
+  }
+
+  /** Of an entry that has been told: its content will not be pushed. How many bytes these are, with their padding. */
+  passOver(): number {
+    const skipped = this.state === State.CONTENT ? this.left + this.padding : this.state === State.PADDING ? this.left : 0;
+    if (this.state === State.CONTENT) this.sink.end();
+    if (skipped > 0) {
+      this.left = 0;
+      this.state = State.HEADER;
+    }
+    return skipped;
+  }
+
   private step(chunk: Buffer, at: number): number {
     switch (this.state) {
       case State.HEADER:

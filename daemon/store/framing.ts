@@ -3,8 +3,10 @@
  * the tar that was imported comes out again, the same to the last bit.
  *
  * A stream of records: u8 0, u32 length and bytes of the tar itself; or u8 1, u64 size and the sha256 of a content. All little-endian. The stream is cut
- * into pieces, in the file each as u32 length of its compressed form, and that (raw deflate): headers repeat one another.
+ * into pieces, in the file each as u32 length of its compressed form, and that (raw deflate): headers repeat one another. Length 0 and the sha256 of all
+ * of the file before it are the end.
  */
+import { createHash } from 'node:crypto';
 import fs from 'node:fs';
 import { deflateRawSync, inflateRawSync } from 'node:zlib';
 import { StoreError } from './errors';
@@ -19,6 +21,7 @@ export type FramingPart = { raw: Buffer } | { digest: Buffer; size: number };
 
 export class FramingWriter {
   private readonly fd: number;
+  private readonly hash = createHash('sha256');
   private readonly piece = Buffer.alloc(PIECE);
   private used = 0;
   /** where the length of the raw record that is being written stands; -1: none is */
@@ -49,6 +52,8 @@ export class FramingWriter {
 
   finish(): void {
     this.flush();
+    this.write(Buffer.alloc(4));
+    this.write(this.hash.digest(), false);
     fs.closeSync(this.fd);
   }
 
@@ -70,22 +75,32 @@ export class FramingWriter {
     const packed = deflateRawSync(this.piece.subarray(0, this.used), { level: LEVEL });
     const head = Buffer.alloc(4);
     head.writeUInt32LE(packed.length);
-    for (const part of [head, packed]) for (let at = 0; at < part.length;) at += fs.writeSync(this.fd, part, at);
+    this.write(head);
+    this.write(packed);
     this.used = 0;
+  }
+
+  private write(bytes: Buffer, counts = true): void {
+    if (counts) this.hash.update(bytes);
+    for (let at = 0; at < bytes.length;) at += fs.writeSync(this.fd, bytes, at);
   }
 }
 
 /** What the file says, from the beginning. Buffers are the reader's own. Throws StoreError for a file that is not what was written. */
 export function* readFraming(file: string): Generator<FramingPart> {
   const fd = fs.openSync(file, 'r');
+  const hash = createHash('sha256');
   try {
     for (;;) {
       const head = read(fd, 4, file);
-      if (head === undefined) return;
-      const packed = read(fd, head.readUInt32LE(), file);
-      if (packed === undefined) throw damaged(file);
+      hash.update(head);
+      const length = head.readUInt32LE();
+      if (length === 0) break;
+      const packed = read(fd, length, file);
+      hash.update(packed);
       yield* records(inflated(packed, file), file);
     }
+    if (!hash.digest().equals(read(fd, 32, file))) throw damaged(file);
   } finally {
     fs.closeSync(fd);
   }
@@ -110,12 +125,10 @@ function inflated(packed: Buffer, file: string): Buffer {
   }
 }
 
-/** Undefined: the file has come to its end. */
-function read(fd: number, length: number, file: string): Buffer | undefined {
+function read(fd: number, length: number, file: string): Buffer {
   if (length > 2 * PIECE) throw damaged(file);
   const bytes = Buffer.alloc(length);
   const found = fs.readSync(fd, bytes);
-  if (found === 0) return undefined;
   if (found < length) throw damaged(file);
   return bytes;
 }
