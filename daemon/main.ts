@@ -12,7 +12,6 @@ import { type Config, ConfigError, HELP, readConfig } from './config';
 import { mayPassThrough } from './engine/privileges';
 import { AS_ASKED, hindrance, insteadOfUring, OVER_URING } from './engine/transport';
 import { sweepExports } from './images/export';
-import { LayerThreads } from './images/layer-threads';
 import { listen } from './listen';
 import { type Log, openLog, openPrettyLog } from './log';
 import { Containers } from './mounts/containers';
@@ -93,11 +92,9 @@ class Daemon {
     const { catalog, supervisor, config, log } = this;
     const keeper = new Keeper(catalog, supervisor, locks);
     const containers = new Containers(catalog, keeper, events, locks);
-    const threads = new LayerThreads(config.root);
-    catalog.objects.prepare();
     const group = config.group ?? process.getegid!();
     const server = new ApiServer({
-      routes: routes({ catalog, keeper, containers, events, threads, info: () => this.info() }),
+      routes: routes({ catalog, keeper, containers, events, info: () => this.info() }),
       log,
       refuse: (socket) => refusalOf(socket, group),
     });
@@ -112,7 +109,6 @@ class Daemon {
     this.end = async () => {
       handover.close();
       await server.close(FINISH_MS);
-      await threads.end();
       socketLock.release();
     };
     log.info({ socket: config.socket, ...catalog.counts() }, 'plyd is ready');

@@ -3,7 +3,6 @@ import { z } from 'zod';
 import { commitContainer } from '../images/commit';
 import { exportImage } from '../images/export';
 import { history, tree } from '../images/images';
-import type { LayerThreads } from '../images/layer-threads';
 import type { Containers } from '../mounts/containers';
 import type { Events } from '../mounts/events';
 import { bytes, type Keeper } from '../mounts/keeper';
@@ -17,7 +16,6 @@ export interface Daemon {
   catalog: Catalog;
   keeper: Keeper;
   containers: Containers;
-  threads: LayerThreads;
   events: Events;
   info: () => Info;
 }
@@ -230,7 +228,7 @@ function imageRoutes({ catalog, events }: Daemon): Route[] {
   ];
 }
 
-function containerRoutes({ catalog, containers, events, threads }: Daemon): Route[] {
+function containerRoutes({ catalog, containers, events }: Daemon): Route[] {
   const size = z.strictObject({ size: S.yesOrNo });
   return [
     route({
@@ -312,7 +310,7 @@ function containerRoutes({ catalog, containers, events, threads }: Daemon): Rout
       result: S.CommitResult,
       line: S.CommitLine,
       fails: [404, 409, 413],
-      handle: ({ ref, body, signal }, report) => commitContainer({ catalog, threads, containers, events }, ref, body, { report, signal }),
+      handle: ({ ref, body, signal }, report) => commitContainer({ catalog, containers, events }, ref, body, { report, signal }),
     }),
   ];
 }

@@ -18,18 +18,17 @@ import type { Working } from './export';
 import { CHILD, configOf, exportedLayers, whileLeased } from './images';
 import { addImportedLayer, type LayerRequest } from './imported-layer';
 import { Counter } from './layer-reader';
-import type { LayerThreads } from './layer-threads';
+import { LayerThreads } from './layer-threads';
 import type { Task } from './work';
 
 export interface Committing {
   catalog: Catalog;
-  threads: LayerThreads;
   containers: Containers;
   events: Events;
 }
 
 export function commitContainer(
-  { catalog, threads, containers, events }: Committing,
+  { catalog, containers, events }: Committing,
   ref: string,
   request: CommitRequest,
   working: Working<CommitProgress>,
@@ -42,7 +41,7 @@ export function commitContainer(
     committedConfig(config, wordsOf(container, request), [], new Date()); // what is wrong with the changes is said before anything is done
     return whileLeased(catalog, `the commit of the container ${container.name}`, image.layers, async (lease) => {
       const below = await lowerIds(catalog, image.id, working.signal);
-      const { layer, reused } = await addLayer(catalog, threads, container, containers.trees(container), lease, working);
+      const { layer, reused } = await addLayer(catalog, container, containers.trees(container), lease, working);
       await pauseAt('commit:layer');
       const { bytes, id } = serialised(committedConfig(config, wordsOf(container, request), [...below, layer.id], new Date()));
       const made = catalog.images.addImported({
@@ -72,7 +71,6 @@ async function lowerIds(catalog: Catalog, image: Id, signal: AbortSignal): Promi
 
 async function addLayer(
   catalog: Catalog,
-  threads: LayerThreads,
   { name, id, image }: Container,
   trees: ContainerTrees,
   lease: LeaseId,
@@ -102,7 +100,10 @@ async function addLayer(
     suspicious: false,
     lease,
   };
+  catalog.objects.prepare();
+  const threads = new LayerThreads(catalog.root);
   const [added, written] = await Promise.allSettled([addImportedLayer(catalog, threads, request), writing]);
+  await threads.end();
   // Who breaks off first has the reason; the other only sees that its peer has gone.
   if (written.status === 'rejected' && (written.reason instanceof StoreError || signal.aborted || added.status === 'fulfilled'))
     throw written.reason as Error;

@@ -47,7 +47,7 @@ export async function exportImage(
       await pauseAt('export:noted');
       return runChild<ExportProgress, Exported>(CHILD, task, {
         about: target,
-        cancel: 'disconnect',
+        cancel: 'ask',
         onProgress: (progress) => report({ ...progress, totalBytes }),
         signal,
       });

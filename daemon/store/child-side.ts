@@ -37,21 +37,23 @@ export function serveTask<T extends { kind: string }, P>(side: ChildSide<P>, per
     slice = Date.now();
   };
   let isDone = false;
+  const stop = (): void => {
+    if (!isDone) side.cleanUp?.();
+    process.exit();
+  };
   const end = (report: Report<P, unknown>): void => {
     isDone = true;
     send(report, () => process.disconnect());
   };
   process.once('message', (task: T) => {
+    process.once('message', stop); // there is but one other message
     perform(task, breathe).then(
       (result) => end({ kind: 'done', result }),
       (error: unknown) => end(failure(error)),
     );
   });
   // plyd is gone: what was begun is worth nothing, and the next plyd sweeps what this one cannot.
-  process.once('disconnect', () => {
-    if (!isDone) side.cleanUp?.();
-    process.exit();
-  });
+  process.once('disconnect', stop);
   // A terminal's Ctrl-C goes to plyd's whole group: plyd decides.
   process.on('SIGINT', () => undefined);
 }

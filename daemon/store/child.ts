@@ -16,11 +16,14 @@ export interface ChildWork<P> {
   onProgress?: ((progress: P) => void) | undefined;
   /** ends the work at once, as `cancel` has it; the promise is rejected with the signal's reason */
   signal?: AbortSignal | undefined;
-  /** 'kill' (the default); 'disconnect': it is asked to end, and cleans up before */
-  cancel?: 'kill' | 'disconnect';
+  /** 'kill' (the default); 'ask': it is told to end, and cleans up before */
+  cancel?: 'kill' | 'ask';
   /** a descriptor that is to be the child's standard output */
   output?: number;
 }
+
+/** The message that ends a child's work. */
+export const CANCEL = { kind: 'cancel' };
 
 /** Runs `module` (a path) with one task. Its answer, when it has ended. */
 export function runChild<P, R>(module: string, task: { kind: string }, work: ChildWork<P>): Promise<R> {
@@ -36,7 +39,7 @@ export function runChild<P, R>(module: string, task: { kind: string }, work: Chi
   return new Promise<R>((resolve, reject) => {
     let last: Exclude<Report<P, R>, { kind: 'progress' }> | undefined;
     let problem: Error | undefined;
-    const abort = (): void => void (cancel === 'kill' ? child.kill('SIGKILL') : child.connected && child.disconnect());
+    const abort = (): void => void (cancel === 'kill' ? child.kill('SIGKILL') : child.send(CANCEL, () => undefined));
     signal?.addEventListener('abort', abort, { once: true });
     child.on('message', (report: Report<P, R>) => {
       if (report.kind === 'progress') onProgress?.(report.progress);
