@@ -100,6 +100,30 @@ export class Output {
   }
 }
 
+/** Shows how far long work is, in one line that is written again and again; on a terminal only. */
+export class ProgressLine {
+  private last = 0;
+  private shown = false;
+  private readonly isWanted: boolean;
+
+  constructor(json: boolean) {
+    this.isWanted = !json && isatty(2);
+  }
+
+  show(text: string): void {
+    if (!this.isWanted || Date.now() - this.last < SHOW_MS) return;
+    this.last = Date.now();
+    this.shown = true;
+    write(2, `\r\x1b[K${text}`);
+  }
+
+  end(): void {
+    if (this.shown) write(2, '\r\x1b[K');
+  }
+}
+
+const SHOW_MS = 200;
+
 function unexpected(error: unknown): string {
   if (!(error instanceof Error)) return String(error);
   return process.env['PLY_DEBUG'] ? (error.stack ?? error.message) : error.message;

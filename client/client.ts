@@ -4,6 +4,7 @@
  */
 import type * as Api from '../daemon/api/types';
 import { type CallOptions, Connection, query, route, usualSocket } from './connection';
+import type { Work } from './work';
 
 export interface ClientOptions {
   /** plyd's socket. None: PLY_SOCKET, else a user's own plyd if there is one, else the machine's (/run/ply/ply.sock) */
@@ -122,6 +123,21 @@ class Images {
     return this.connection.post(route`/images/${ref}/tag`, { name }, options);
   }
 
+  /** How it was made, the newest step first. */
+  async history(ref: string, options?: CallOptions): Promise<Api.HistoryEntry[]> {
+    return (await this.connection.get<{ history: Api.HistoryEntry[] }>(route`/images/${ref}/history`, options)).history;
+  }
+
+  /** Which layer each path comes from, some at a time; in the end what each layer adds, hides and wastes. */
+  tree(ref: string, options?: CallOptions): Work<Api.TreeEntry[], Api.ImageTree> {
+    return this.connection.work('GET', route`/images/${ref}/tree`, undefined, options);
+  }
+
+  /** Writes it to a file or directory of plyd's machine. */
+  export(ref: string, request: Api.ExportRequest, options?: CallOptions): Work<Api.ExportProgress, Api.ExportResult> {
+    return this.connection.work('POST', route`/images/${ref}/export`, request, options);
+  }
+
   /** Of an image with several names only the one by which it is called goes. */
   remove(ref: string, options?: CallOptions): Promise<Api.ImageRemoval> {
     return this.connection.delete(route`/images/${ref}`, options);
@@ -160,6 +176,11 @@ class Containers {
   /** With what it wrote; `force` stops it first, whoever uses it. */
   remove(ref: string, { force, ...options }: CallOptions & { force?: boolean | undefined } = {}): Promise<void> {
     return this.connection.delete(query(route`/containers/${ref}`, { force }), options);
+  }
+
+  /** Makes an image of it: one more layer with what it changed. */
+  commit(ref: string, request: Api.CommitRequest = {}, options?: CallOptions): Work<Api.CommitProgress, Api.CommitResult> {
+    return this.connection.work('POST', route`/containers/${ref}/commit`, request, options);
   }
 
   /** How it differs from its image. */

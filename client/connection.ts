@@ -5,8 +5,9 @@
 import fs from 'node:fs';
 import http from 'node:http';
 import path from 'node:path';
-import type { ApiError } from '../daemon/api/types';
+import type { ApiError, Line } from '../daemon/api/types';
 import { PlyError } from './errors';
+import { Work } from './work';
 
 const SYSTEM_SOCKET = '/run/ply/ply.sock';
 
@@ -88,6 +89,11 @@ export class Connection {
     } finally {
       response.destroy();
     }
+  }
+
+  /** What takes long and tells its progress. It begins when its first line or its result is asked for. */
+  work<P, R>(method: 'GET' | 'POST', path: string, body: object | undefined, options: CallOptions = {}): Work<P, R> {
+    return new Work<P, R>(this.lines<Line<P, R>>({ method, path, ...(body !== undefined && { body }), ...options }), this.socket);
   }
 
   private async call<T>(request: Request): Promise<T> {

@@ -11,6 +11,7 @@ import type { Info } from './api/types';
 import { type Config, ConfigError, HELP, readConfig } from './config';
 import { mayPassThrough } from './engine/privileges';
 import { AS_ASKED, hindrance, insteadOfUring, OVER_URING } from './engine/transport';
+import { sweepExports } from './images/export';
 import { listen } from './listen';
 import { type Log, openLog, openPrettyLog } from './log';
 import { Containers } from './mounts/containers';
@@ -84,6 +85,10 @@ class Daemon {
     });
     log.info({ version: daemon.version, root, socket: config.socket }, 'plyd starts');
     await new Recovery(catalog, supervisor, events, log).run();
+    sweepExports(root).then(
+      (paths) => paths.length > 0 && log.warn({ paths }, 'removed what an export had begun that never ended'),
+      (error: unknown) => log.error({ err: error }, 'cannot remove what exports have left'),
+    );
     await daemon.serve(locks, events);
   }
 

@@ -1,12 +1,15 @@
 /** What the API can do: types.ts has the list for people. */
 import { z } from 'zod';
+import { commitContainer } from '../images/commit';
+import { exportImage } from '../images/export';
+import { history, tree } from '../images/images';
 import { describeImage } from '../images/inspect';
 import type { Containers } from '../mounts/containers';
 import type { Events } from '../mounts/events';
 import { bytes, type Keeper } from '../mounts/keeper';
 import { addLayer, type Catalog, removeLayer, shortId, verifyLayer } from '../store';
 import { openApi } from './openapi';
-import { type Route, route, stream } from './route';
+import { type Route, route, stream, work } from './route';
 import * as S from './schemas';
 import type { Info } from './types';
 
@@ -209,10 +212,39 @@ function imageRoutes({ catalog, events }: Daemon): Route[] {
         return removal;
       },
     }),
+    route({
+      method: 'GET',
+      path: '/v1/images/{ref}/history',
+      summary: 'The steps that made an image, the newest first; those that made no layer too',
+      answer: S.HistoryList,
+      fails: [404],
+      handle: ({ ref }) => ({ history: history(catalog, ref) }),
+    }),
+    work({
+      method: 'GET',
+      path: '/v1/images/{ref}/tree',
+      summary: 'Which layer each path comes from (lines of entries), and in the end what each layer adds, hides and wastes',
+      progress: S.TreeEntries,
+      result: S.ImageTree,
+      line: S.TreeLine,
+      fails: [404],
+      handle: ({ ref, signal }, report) => tree(catalog, ref, report, signal),
+    }),
+    work({
+      method: 'POST',
+      path: '/v1/images/{ref}/export',
+      summary: 'Writes an image to a file or directory of this machine, which appears whole or not at all',
+      body: S.ExportRequest,
+      progress: S.ExportProgress,
+      result: S.ExportResult,
+      line: S.ExportLine,
+      fails: [404, 413],
+      handle: ({ ref, body, signal }, report) => exportImage(catalog, ref, body, { report, signal }),
+    }),
   ];
 }
 
-function containerRoutes({ catalog, containers }: Daemon): Route[] {
+function containerRoutes({ catalog, containers, events }: Daemon): Route[] {
   const size = z.strictObject({ size: S.yesOrNo });
   return [
     route({
@@ -284,6 +316,17 @@ function containerRoutes({ catalog, containers }: Daemon): Route[] {
       answer: S.ChangeList,
       fails: [404],
       handle: async ({ ref }) => ({ changes: await containers.changes(ref) }),
+    }),
+    work({
+      method: 'POST',
+      path: '/v1/containers/{ref}/commit',
+      summary: 'Makes an image of a container: its own layers, and one more of what it wrote. It may be running',
+      body: S.CommitRequest,
+      progress: S.CommitProgress,
+      result: S.CommitResult,
+      line: S.CommitLine,
+      fails: [404, 409, 413],
+      handle: ({ ref, body, signal }, report) => commitContainer({ catalog, containers, events }, ref, body, { report, signal }),
     }),
   ];
 }

@@ -183,6 +183,81 @@ export const ContainerDetail = name(
 
 export const Change = name('Change', z.strictObject({ kind: z.enum(['A', 'C', 'D']), path: text, pathBase64: text.exactOptional() }));
 
+export const CommitRequest = name(
+  'CommitRequest',
+  z.strictObject({
+    tag: given.exactOptional(),
+    author: given.exactOptional(),
+    message: z.string().max(65536).exactOptional(),
+    changes: z.array(z.string().max(65536)).max(1000).exactOptional(),
+  }),
+);
+
+export const CommitProgress = name('CommitProgress', z.strictObject({ bytes: count }));
+export const CommitResult = name('CommitResult', z.strictObject({ image: Image, layer: Layer, reused: z.boolean() }));
+
+const format = z.enum(['oci-archive', 'oci-dir', 'docker-archive']);
+const compress = z.enum(['gzip', 'zstd', 'none']);
+export const ExportRequest = name(
+  'ExportRequest',
+  z.strictObject({ path, format: format.exactOptional(), compress: compress.exactOptional() }),
+);
+
+export const ExportProgress = name(
+  'ExportProgress',
+  z.strictObject({ bytes: count, totalBytes: count, layers: count, totalLayers: count }),
+);
+
+export const ExportResult = name(
+  'ExportResult',
+  z.strictObject({
+    ...{ image: id, path: text, format, compress, digest: text, size: count },
+    layers: z.array(z.strictObject({ diffId: id, digest: id, size: count })),
+  }),
+);
+
+export const HistoryEntry = name(
+  'HistoryEntry',
+  z.strictObject({
+    id: id.nullable(),
+    created: time.nullable(),
+    createdBy: text,
+    size: count,
+    comment: text,
+    author: text,
+    layer: id.nullable(),
+  }),
+);
+export const HistoryList = name('HistoryList', z.strictObject({ history: z.array(HistoryEntry) }));
+
+export const TreeEntry = name(
+  'TreeEntry',
+  z.strictObject({
+    path: text,
+    pathBase64: text.exactOptional(),
+    type: z.enum(['file', 'directory', 'link', 'other']),
+    size: count,
+    layer: count.nullable(),
+    hidden: z.array(z.strictObject({ layer: count, by: count, size: count })),
+  }),
+);
+export const TreeEntries = name('TreeEntries', z.array(TreeEntry));
+
+const share = z.strictObject({ entries: count, bytes: count });
+export const ImageTree = name(
+  'ImageTree',
+  z.strictObject({ image: id, layers: z.array(z.strictObject({ id, createdBy: text, adds: share, hides: share, wastes: share })) }),
+);
+
+/** A line of an answer that takes long. */
+export function line<P extends z.ZodType, R extends z.ZodType>(id: string, progress: P, result: R): z.ZodType {
+  return name(id, z.union([z.strictObject({ progress }), z.strictObject({ result }), Failure]));
+}
+
+export const CommitLine = line('CommitLine', CommitProgress, CommitResult);
+export const ExportLine = line('ExportLine', ExportProgress, ExportResult);
+export const TreeLine = line('TreeLine', TreeEntries, ImageTree);
+
 export const Event = name(
   'Event',
   z.strictObject({
@@ -247,4 +322,13 @@ export const same: [
   Same<Of<typeof ContainerDetail>, Types.ContainerDetail>,
   Same<Of<typeof Change>, Types.Change>,
   Same<Of<typeof Event>, Types.Event>,
-] = [true, true, true, true, true, true, true, true, true, true, true, true, true, true, true, true, true];
+  Same<Of<typeof CommitRequest>, Types.CommitRequest>,
+  Same<Of<typeof CommitProgress>, Types.CommitProgress>,
+  Same<Of<typeof CommitResult>, Types.CommitResult>,
+  Same<Of<typeof ExportRequest>, Types.ExportRequest>,
+  Same<Of<typeof ExportProgress>, Types.ExportProgress>,
+  Same<Of<typeof ExportResult>, Types.ExportResult>,
+  Same<Of<typeof HistoryEntry>, Types.HistoryEntry>,
+  Same<Of<typeof TreeEntry>, Types.TreeEntry>,
+  Same<Of<typeof ImageTree>, Types.ImageTree>,
+] = [true, true, true, true, true, true, true, true, true, true, true, true, true, true, true, true, true, true, true, true, true, true, true, true, true, true];

@@ -17,10 +17,17 @@
  *   GET    /v1/images                   → {images: Image[]}
  *   POST   /v1/images  {name, layers}   → 201 Image                      GET /v1/images/{ref} → ImageDetail
  *   POST   /v1/images/{ref}/tag {name}  → Image                          DELETE /v1/images/{ref} → ImageRemoval
+ *   GET    /v1/images/{ref}/history     → {history: HistoryEntry[]}
+ *   GET    /v1/images/{ref}/tree        → Line<TreeEntry[], ImageTree>
+ *   POST   /v1/images/{ref}/export   ExportRequest → Line<ExportProgress, ExportResult>
  *   GET    /v1/containers[?size=true]   → {containers: Container[]}
  *   POST   /v1/containers {image, name?, options?} → 201 Container       GET /v1/containers/{ref}[?size=true] → ContainerDetail   DELETE /v1/containers/{ref}[?force=true]
  *   POST   /v1/containers/{ref}/start   → Container (mountpoint is set)  POST /v1/containers/{ref}/stop[?lazy=true] → Container
  *   GET    /v1/containers/{ref}/diff    → {changes: Change[]}
+ *   POST   /v1/containers/{ref}/commit  CommitRequest → Line<CommitProgress, CommitResult>
+ *
+ * What takes long is answered by lines of JSON (application/x-ndjson): Line<P, R> is {"progress": P} any number of times, then {"result": R}, or
+ * {"error": …} as above. An error that is known before the first line has its status. Hanging up ends the work, and nothing of it is left.
  *
  * A {ref} is an id, an unambiguous beginning of one (at least 4 characters), or a name.
  */
@@ -221,6 +228,105 @@ export interface Change {
   pathBase64?: string;
 }
 
+export interface CommitRequest {
+  /** a name for the image, which moves to it; none: it goes by its id */
+  tag?: string;
+  author?: string;
+  message?: string;
+  /** instructions as in a Dockerfile: CMD ENTRYPOINT ENV EXPOSE LABEL ONBUILD USER VOLUME WORKDIR */
+  changes?: string[];
+}
+
+export interface CommitProgress {
+  /** of the layer's tar, so far */
+  bytes: number;
+}
+
+export interface CommitResult {
+  image: Image;
+  /** the new layer */
+  layer: Layer;
+  /** another image had this layer already */
+  reused: boolean;
+}
+
+export type ExportFormat = 'oci-archive' | 'oci-dir' | 'docker-archive';
+
+export interface ExportRequest {
+  /** of plyd's machine, absolute; a file that is there is replaced */
+  path: string;
+  /** oci-archive */
+  format?: ExportFormat;
+  /** of the layers: gzip, in a docker-archive none */
+  compress?: 'gzip' | 'zstd' | 'none';
+}
+
+export interface ExportProgress {
+  /** of the layers' tars, uncompressed; the total without those of directories */
+  bytes: number;
+  totalBytes: number;
+  layers: number;
+  totalLayers: number;
+}
+
+export interface ExportResult {
+  image: string;
+  path: string;
+  format: ExportFormat;
+  compress: 'gzip' | 'zstd' | 'none';
+  /** of the manifest; in a docker-archive of the config */
+  digest: string;
+  /** of the file, or of the layers in the directory */
+  size: number;
+  /** the lowest first: sha256 of the tar, and of the file with its size */
+  layers: { diffId: string; digest: string; size: number }[];
+}
+
+/** docker's, the newest first. */
+export interface HistoryEntry {
+  /** the image's, of the first */
+  id: string | null;
+  created: string | null;
+  createdBy: string;
+  /** of the layer's files; 0 where there is none */
+  size: number;
+  comment: string;
+  author: string;
+  /** null: that step made none */
+  layer: string | null;
+}
+
+/** A path of an image, or one that some layers have and the image does not show. */
+export interface TreeEntry {
+  path: string;
+  /** path bytes in base64 when they are not UTF-8 */
+  pathBase64?: string;
+  type: 'file' | 'directory' | 'link' | 'other';
+  /** of a regular file, else 0 */
+  size: number;
+  /** where in the image's `layers` it comes from; null: no layer shows it any more */
+  layer: number | null;
+  /** what other layers have there, and which layer hides it; the topmost first */
+  hidden: { layer: number; by: number; size: number }[];
+}
+
+/** What a layer does to an image. Sizes are of regular files, the names of one inode counted once. */
+export interface LayerShare {
+  id: string;
+  createdBy: string;
+  adds: { entries: number; bytes: number };
+  /** of the layers below */
+  hides: { entries: number; bytes: number };
+  /** of its own, hidden by layers above */
+  wastes: { entries: number; bytes: number };
+}
+
+export interface ImageTree {
+  image: string;
+  /** topmost first */
+  layers: LayerShare[];
+}
+
 export interface Event {
   seq: number;
   time: string;
@@ -244,4 +350,41 @@ export interface Event {
   id: string;
   name?: string;
   detail?: string;
+}
+
+/** POST /v1/images/import: `path` is absolute, a file or directory of the machine that plyd runs on. */
+export interface ImportRequest {
+  path: string;
+  /** names for the image instead of those in the archive */
+  tags?: string[];
+  /** uncompressed bytes that the layers may have together; without it only what looks like a bomb is refused */
+  maxSize?: number;
+}
+
+export interface ImportResult {
+  /** the first of them */
+  image: Image;
+  /** an archive may hold several */
+  images: Image[];
+  /** of `image`, the lowest first */
+  layers: { id: string; reused: boolean }[];
+}
+
+/** A line each, while it runs. The last one is `result` or `error`. */
+export type ImportEvent =
+  /** what there is to do: bytes of blobs to be read */
+  | { type: 'plan'; layers: number; reused: number; bytes: number }
+  | { type: 'progress'; bytes: number; files: number }
+  | { type: 'layer'; id: string; reused: boolean };
+
+/** POST /v1/prune[?all=true] */
+export interface Pruned {
+  /** ids */
+  images: string[];
+  layers: string[];
+  objects: number;
+  /** what an import left that was killed */
+  leftovers: number;
+  /** freed: contents, indexes, framings, leftovers */
+  bytes: number;
 }

@@ -9,9 +9,11 @@ import { spawn } from 'node:child_process';
 import fs from 'node:fs';
 import { join } from 'node:path';
 import type { Change, Container, ContainerDetail } from '../api/types';
-import { type Catalog, CatalogError, newId } from '../store';
+import { type Catalog, CatalogError, type Id, newId } from '../store';
+import type { ContainerTrees } from './diff';
 import type { Events } from './events';
 import { bytes, type Keeper } from './keeper';
+import type { LayerPlace } from './layer-tree';
 import type { Locks } from './lock';
 import { isWithin, mountTable } from './mountinfo';
 import { shown } from './options';
@@ -145,12 +147,7 @@ export class Containers {
   }
 
   async changes(ref: string): Promise<Change[]> {
-    const { upper, image } = this.catalog.containers.get(ref);
-    const ids = this.catalog.images.get(image).layers;
-    if (ids.some((id) => this.catalog.layers.get(id).kind === 'imported'))
-      throw new CatalogError('conflict', 'the image has imported layers, and what a container changed of such is not told yet');
-    const layers = this.paths(ids).map(bytes);
-    const found = await this.keeper.supervisor.blocking.call('diff', { upper: bytes(upper), layers });
+    const found = await this.keeper.supervisor.blocking.call('diff', this.trees(this.catalog.containers.get(ref)));
     return found.map(({ kind, path }) => {
       const text = shown(path);
       return { kind, path: text, ...(bytes(text) !== path && { pathBase64: Buffer.from(path, 'latin1').toString('base64') }) };
@@ -168,6 +165,11 @@ export class Containers {
     };
   }
 
+  /** What a container is made of, for who reads it. */
+  trees({ upper, work, image }: Container): ContainerTrees {
+    return { upper: bytes(upper), work: bytes(work), layers: this.catalog.images.get(image).layers.map((id) => layerPlace(this.catalog, id)) };
+  }
+
   async withSize(container: Container): Promise<Container> {
     try {
       return { ...container, size: await this.keeper.supervisor.blocking.call('size', { upper: bytes(container.upper) }) };
@@ -179,6 +181,11 @@ export class Containers {
 
   mountpoint(id: string): string {
     return join(this.catalog.containerDirectory(id), 'merged');
+  }
+
+  /** The container is neither started nor stopped nor removed meanwhile. */
+  hold<T>(ref: string, work: (container: Container) => Promise<T>): Promise<T> {
+    return this.change(ref, work);
   }
 
   private change<T>(ref: string, work: (container: Container) => Promise<T>): Promise<T> {
@@ -209,6 +216,14 @@ export class Containers {
   private tell(type: 'container.create' | 'container.start' | 'container.stop' | 'container.rm', { id, name }: Container): void {
     this.events.emit({ type, id, name });
   }
+}
+
+/** Where a layer lies, for who reads it. */
+export function layerPlace(catalog: Catalog, id: Id): LayerPlace {
+  const layer = catalog.layers.get(id);
+  const index = bytes(join(catalog.layerDirectory(layer.id), 'index.db'));
+  if (layer.path === null) return { kind: 'imported', id: layer.id, index, root: bytes(catalog.root) };
+  return { kind: 'directory', path: bytes(layer.path), index };
 }
 
 /** rm(1) takes trees of any depth, from outside, and does not cross into another file system. */

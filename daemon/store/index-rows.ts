@@ -9,6 +9,7 @@
  */
 import { type Connection, type Kind, openReadOnly } from './database';
 import { version } from './migrations';
+import { joinPath } from './paths';
 
 /** inode(7) */
 export const enum FileType {
@@ -193,6 +194,11 @@ export class LayerIndex {
     return new LayerIndex(openReadOnly(file, INDEX));
   }
 
+  /** Of a connection that goes on being its owner's. */
+  static of(db: Connection): LayerIndex {
+    return new LayerIndex(db);
+  }
+
   facts(): IndexFacts {
     return this.db.prepare<[], IndexFacts>('SELECT entries, files, size, tree_digest AS treeDigest FROM facts').get()!;
   }
@@ -221,6 +227,18 @@ export class LayerIndex {
       at = end + 1;
     }
     return row;
+  }
+
+  /** Below the layer. */
+  path(row: IndexRow): Buffer {
+    const names: Buffer[] = [];
+    for (let at: IndexRow | undefined = row; at !== undefined && at.parent !== 0; at = this.select('id = ?', at.parent).at(0)) names.push(at.name);
+    return names.reduceRight((path, name) => joinPath(path, name), Buffer.alloc(0));
+  }
+
+  /** Those that have several names here. */
+  linked(): IndexRow[] {
+    return this.select('hardlink <> 0 ORDER BY id');
   }
 
   /** All of them, in the order of their ids. Nothing else may be asked of the index meanwhile. */
