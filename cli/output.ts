@@ -3,7 +3,8 @@
  */
 import fs from 'node:fs';
 import { isatty } from 'node:tty';
-import { explained, type Failure, PlyError, UsageError } from './errors';
+import { type Failure, PlyError } from '../client/errors';
+import { explained, UsageError } from './errors';
 import { painter, type Paint } from './format';
 
 /** Whoever read our output has gone: no error, there is only nothing left to do. */
@@ -98,6 +99,30 @@ export class Output {
     }
   }
 }
+
+/** Shows how far long work is, in one line that is written again and again; on a terminal only. */
+export class ProgressLine {
+  private last = 0;
+  private shown = false;
+  private readonly isWanted: boolean;
+
+  constructor(json: boolean) {
+    this.isWanted = !json && isatty(2);
+  }
+
+  show(text: string): void {
+    if (!this.isWanted || Date.now() - this.last < SHOW_MS) return;
+    this.last = Date.now();
+    this.shown = true;
+    write(2, `\r\x1b[K${text}`);
+  }
+
+  end(): void {
+    if (this.shown) write(2, '\r\x1b[K');
+  }
+}
+
+const SHOW_MS = 200;
 
 function unexpected(error: unknown): string {
   if (!(error instanceof Error)) return String(error);

@@ -1,4 +1,4 @@
-/** ply: see run.ts. */
+/** ply: see main.ts. */
 import { findBundle, load } from '../daemon/bundled';
 
-load(findBundle('ply'), 'cli/run');
+load(findBundle('ply'), 'cli/main');

@@ -17,7 +17,7 @@ const DIST = path.resolve(__dirname, '..');
 /** What is loaded from each, by its path from dist. */
 const PROGRAMS: Readonly<Record<string, readonly string[]>> = {
   engine: ['daemon/engine/run', 'daemon/engine/worker'],
-  ply: ['cli/run'],
+  ply: ['cli/main'],
 };
 
 /** A module in a bundle still sees where it lies, by way of the bundle's argument. */

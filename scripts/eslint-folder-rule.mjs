@@ -61,10 +61,14 @@ export const rows = [
   { from: 'daemon/store', may: ['daemon/api/types (types)', 'daemon/errno'], packages: ['better-sqlite3'] },
   // Layers hold names that are not UTF-8, paths longer than PATH_MAX, and xattrs: Node reaches none of these.
   { from: 'daemon/store/tree', may: ['daemon/store', 'daemon/errno', 'native-bindings'], packages: [] },
-  { from: 'daemon/images', may: ['daemon/store', 'daemon/errno', 'daemon/log', 'daemon/config'] },
+  {
+    from: 'daemon/images',
+    may: ['daemon/store', 'daemon/mounts/pause', 'daemon/api/types (types)', 'native-bindings', 'daemon/errno', 'daemon/log', 'daemon/config'],
+  },
   { from: 'daemon/api', may: ['daemon/images', 'daemon/mounts', 'daemon/store', 'daemon/errno', 'daemon/log', 'daemon/config'] },
 
-  { from: 'cli', may: ['daemon/api (types)', 'daemon/bundled'] },
+  { from: 'client', may: ['daemon/api (types)'], packages: [] },
+  { from: 'cli', may: ['client', 'daemon/api (types)', 'daemon/bundled'] },
   { from: 'cli/plyd', may: ['daemon/main'] },
   { from: 'cli/plyfs', may: ['cli', 'daemon/api (types)', 'daemon/mounts', 'daemon/runtime', 'native-bindings'] },
 ];

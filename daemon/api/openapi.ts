@@ -45,13 +45,13 @@ function components(): Json {
   return schemas;
 }
 
-function operation({ method, path, summary, query, body, answer, status, isStream, fails }: Route): Json {
+function operation({ method, path, summary, query, body, answer, status, lines, fails }: Route): Json {
   const parameters = [...pathParameters(path), ...queryParameters(query)];
   const words = path
     .split('/')
     .slice(2)
     .map((word) => word.replace(/[{}.]/g, ''));
-  const type = isStream ? 'application/x-ndjson' : 'application/json';
+  const type = lines !== undefined ? 'application/x-ndjson' : 'application/json';
   return {
     operationId: [method.toLowerCase(), ...words]
       .map((word, i) => (i === 0 ? word : word.charAt(0).toUpperCase() + word.slice(1)))

@@ -24,15 +24,18 @@ interface Common {
 
 type Infer<T extends z.ZodType | undefined> = T extends z.ZodType ? z.infer<T> : undefined;
 
+/** How an answer that is no single object comes: events until the client hangs up, or progress and then the result. */
+export type Lines = 'events' | 'work';
+
 export interface Route extends Common {
   query: z.ZodObject | undefined;
   body: z.ZodType | undefined;
   /** none: 204 */
   answer: z.ZodType | undefined;
   status: 200 | 201 | 204;
-  /** the answer is a line of JSON for each, until the client hangs up */
-  isStream: boolean;
-  handle: (call: Call<never, never>) => unknown;
+  /** the answer is lines of JSON */
+  lines: Lines | undefined;
+  handle: (call: Call<never, never>, report: (progress: never) => void) => unknown;
 }
 
 interface Row<Q extends z.ZodObject | undefined, B extends z.ZodType | undefined, A extends z.ZodType | undefined> extends Common {
@@ -54,7 +57,7 @@ export function route<
     body: row.body,
     answer: row.answer,
     status: row.answer === undefined ? 204 : (row.status ?? 200),
-    isStream: false,
+    lines: undefined,
     handle: row.handle,
   };
 }
@@ -65,5 +68,26 @@ export type Listen = (listener: (event: Event) => void) => () => void;
 export function stream<Q extends z.ZodObject>(
   row: Common & { query: Q; answer: z.ZodType; handle: (call: Call<z.infer<Q>, undefined>) => Listen },
 ): Route {
-  return { ...row, body: undefined, status: 200, isStream: true, handle: row.handle };
+  return { ...row, body: undefined, status: 200, lines: 'events', handle: row.handle };
+}
+
+/** What takes long: `handle` reports its progress, and returns what the last line tells. `line`: of any of the lines. */
+export function work<
+  P extends z.ZodType,
+  R extends z.ZodType,
+  Q extends z.ZodObject | undefined = undefined,
+  B extends z.ZodType | undefined = undefined,
+>(
+  row: Common & {
+    query?: Q;
+    body?: B;
+    progress: P;
+    result: R;
+    line: z.ZodType;
+    handle: (call: Call<Infer<Q>, Infer<B>>, report: (progress: z.infer<P>) => void) => Promise<z.infer<R>>;
+  },
+): Route {
+  const { query, body, line, method, path, summary, fails } = row;
+  const handle = row.handle as unknown as Route['handle'];
+  return { method, path, summary, fails, query, body, answer: line, status: 200, lines: 'work', handle };
 }

@@ -1,11 +1,15 @@
 /** What the API can do: types.ts has the list for people. */
 import { z } from 'zod';
+import { commitContainer } from '../images/commit';
+import { exportImage } from '../images/export';
+import { history, tree } from '../images/images';
+import { describeImage } from '../images/inspect';
 import type { Containers } from '../mounts/containers';
 import type { Events } from '../mounts/events';
 import { bytes, type Keeper } from '../mounts/keeper';
-import { addLayer, type Catalog, removeLayer, verifyLayer } from '../store';
+import { addLayer, type Catalog, removeLayer, shortId, verifyLayer } from '../store';
 import { openApi } from './openapi';
-import { type Route, route, stream } from './route';
+import { type Route, route, stream, work } from './route';
 import * as S from './schemas';
 import type { Info } from './types';
 
@@ -115,7 +119,7 @@ function layerRoutes({ catalog, keeper, events }: Daemon): Route[] {
       handle: async ({ body, signal }) => {
         await keeper.supervisor.blocking.call('isDead', { path: bytes(body.path) }); // if a file system hangs, it is not us who waits
         const layer = await addLayer(catalog, body, { signal });
-        events.emit({ type: 'layer.add', id: layer.id, name: layer.name ?? layer.path });
+        events.emit({ type: 'layer.add', id: layer.id, name: layer.name ?? body.path });
         return layer;
       },
     }),
@@ -134,7 +138,7 @@ function layerRoutes({ catalog, keeper, events }: Daemon): Route[] {
       fails: [404, 409],
       handle: ({ ref }) => {
         const layer = removeLayer(catalog, ref);
-        events.emit({ type: 'layer.rm', id: layer.id, name: layer.name ?? layer.path });
+        events.emit({ type: 'layer.rm', id: layer.id, name: layer.name ?? layer.path ?? shortId(layer.id) });
         return undefined;
       },
     }),
@@ -169,34 +173,78 @@ function imageRoutes({ catalog, events }: Daemon): Route[] {
       fails: [404, 409, 413],
       handle: ({ body }) => {
         const image = catalog.images.create(body);
-        events.emit({ type: 'image.create', id: image.id, name: image.name });
+        events.emit({ type: 'image.create', id: image.id, name: body.name });
         return image;
       },
     }),
     route({
       method: 'GET',
       path: '/v1/images/{ref}',
-      summary: 'One image',
-      answer: S.Image,
+      summary: 'One image: its config, and where each of its layers came from',
+      answer: S.ImageDetail,
       fails: [404],
-      handle: ({ ref }) => catalog.images.get(ref),
+      handle: ({ ref }) => describeImage(catalog, ref),
+    }),
+    route({
+      method: 'POST',
+      path: '/v1/images/{ref}/tag',
+      summary: 'Gives an image a further name; one that another image has moves',
+      body: S.TagRequest,
+      answer: S.Image,
+      fails: [404, 413],
+      handle: ({ ref, body }) => {
+        const image = catalog.images.tag(ref, body.name);
+        events.emit({ type: 'image.tag', id: image.id, name: body.name });
+        return image;
+      },
     }),
     route({
       method: 'DELETE',
       path: '/v1/images/{ref}',
-      summary: 'Forgets an image that no container is made of; its layers stay',
+      summary: 'Forgets an image that no container is made of, its layers stay; of one with several names only that by which it is called',
+      answer: S.ImageRemoval,
       fails: [404, 409],
       handle: ({ ref }) => {
-        const { id, name } = catalog.images.get(ref);
-        catalog.images.remove(ref);
-        events.emit({ type: 'image.rm', id, name });
-        return undefined;
+        const removal = catalog.images.remove(ref);
+        const { id, removed, untagged } = removal;
+        for (const name of untagged) events.emit({ type: 'image.untag', id, name });
+        if (removed) events.emit({ type: 'image.rm', id, ...(untagged.length > 0 && { name: untagged[0] }) });
+        return removal;
       },
+    }),
+    route({
+      method: 'GET',
+      path: '/v1/images/{ref}/history',
+      summary: 'The steps that made an image, the newest first; those that made no layer too',
+      answer: S.HistoryList,
+      fails: [404],
+      handle: ({ ref }) => ({ history: history(catalog, ref) }),
+    }),
+    work({
+      method: 'GET',
+      path: '/v1/images/{ref}/tree',
+      summary: 'Which layer each path comes from (lines of entries), and in the end what each layer adds, hides and wastes',
+      progress: S.TreeEntries,
+      result: S.ImageTree,
+      line: S.TreeLine,
+      fails: [404],
+      handle: ({ ref, signal }, report) => tree(catalog, ref, report, signal),
+    }),
+    work({
+      method: 'POST',
+      path: '/v1/images/{ref}/export',
+      summary: 'Writes an image to a file or directory of this machine, which appears whole or not at all',
+      body: S.ExportRequest,
+      progress: S.ExportProgress,
+      result: S.ExportResult,
+      line: S.ExportLine,
+      fails: [404, 413],
+      handle: ({ ref, body, signal }, report) => exportImage(catalog, ref, body, { report, signal }),
     }),
   ];
 }
 
-function containerRoutes({ catalog, containers }: Daemon): Route[] {
+function containerRoutes({ catalog, containers, events }: Daemon): Route[] {
   const size = z.strictObject({ size: S.yesOrNo });
   return [
     route({
@@ -226,11 +274,11 @@ function containerRoutes({ catalog, containers }: Daemon): Route[] {
       path: '/v1/containers/{ref}',
       summary: 'One container; with `size`, what it wrote',
       query: size,
-      answer: S.Container,
+      answer: S.ContainerDetail,
       fails: [404],
-      handle: ({ ref, query }) => {
-        const container = catalog.containers.get(ref);
-        return query.size === 'true' ? containers.withSize(container) : container;
+      handle: async ({ ref, query }) => {
+        const container = containers.detail(catalog.containers.get(ref));
+        return query.size === 'true' ? { ...container, ...(await containers.withSize(container)) } : container;
       },
     }),
     route({
@@ -268,6 +316,17 @@ function containerRoutes({ catalog, containers }: Daemon): Route[] {
       answer: S.ChangeList,
       fails: [404],
       handle: async ({ ref }) => ({ changes: await containers.changes(ref) }),
+    }),
+    work({
+      method: 'POST',
+      path: '/v1/containers/{ref}/commit',
+      summary: 'Makes an image of a container: its own layers, and one more of what it wrote. It may be running',
+      body: S.CommitRequest,
+      progress: S.CommitProgress,
+      result: S.CommitResult,
+      line: S.CommitLine,
+      fails: [404, 409, 413],
+      handle: ({ ref, body, signal }, report) => commitContainer({ catalog, containers, events }, ref, body, { report, signal }),
     }),
   ];
 }

@@ -89,12 +89,16 @@ export const Layer = name(
   z.strictObject({
     id,
     name: text.nullable(),
-    path: text,
+    kind: z.enum(['directory', 'imported']),
+    path: text.nullable(),
+    source: text.nullable(),
     createdAt: time,
     entries: count,
     files: count,
     size: count,
     treeDigest: text,
+    tarSize: count.nullable(),
+    blob: z.strictObject({ digest: text, mediaType: text, size: count }).nullable(),
   }),
 );
 
@@ -107,8 +111,41 @@ export const ImageRequest = name('ImageRequest', z.strictObject({ name: given, l
 
 export const Image = name(
   'Image',
-  z.strictObject({ id, name: text, layers: z.array(id), createdAt: time, size: count, containers: count }),
+  z.strictObject({
+    id,
+    name: text.nullable(),
+    names: z.array(text),
+    layers: z.array(id),
+    createdAt: time,
+    size: count,
+    uniqueSize: count,
+    containers: count,
+  }),
 );
+
+export const ImageDetail = name(
+  'ImageDetail',
+  Image.extend({
+    digest: text.nullable(),
+    config: z.record(z.string(), z.unknown()).nullable(),
+    rootFS: z.strictObject({ type: z.literal('layers'), layers: z.array(text) }),
+    stack: z.array(
+      z.strictObject({
+        layer: id,
+        kind: Layer.shape.kind,
+        diffId: text.nullable(),
+        chainId: text.nullable(),
+        source: text,
+        size: count,
+        blob: Layer.shape.blob,
+      }),
+    ),
+  }),
+);
+
+export const TagRequest = name('TagRequest', z.strictObject({ name: given }));
+
+export const ImageRemoval = name('ImageRemoval', z.strictObject({ id, untagged: z.array(text), removed: z.boolean() }));
 
 export const ContainerRequest = name(
   'ContainerRequest',
@@ -134,7 +171,92 @@ export const Container = name(
   }),
 );
 
+export const ContainerDetail = name(
+  'ContainerDetail',
+  Container.extend({
+    graphDriver: z.strictObject({
+      name: z.literal('plyfs'),
+      data: z.strictObject({ lowerDir: z.array(text), upperDir: text, workDir: text, mergedDir: text }),
+    }),
+  }),
+);
+
 export const Change = name('Change', z.strictObject({ kind: z.enum(['A', 'C', 'D']), path: text, pathBase64: text.exactOptional() }));
+
+export const CommitRequest = name(
+  'CommitRequest',
+  z.strictObject({
+    tag: given.exactOptional(),
+    author: given.exactOptional(),
+    message: z.string().max(65536).exactOptional(),
+    changes: z.array(z.string().max(65536)).max(1000).exactOptional(),
+  }),
+);
+
+export const CommitProgress = name('CommitProgress', z.strictObject({ bytes: count }));
+export const CommitResult = name('CommitResult', z.strictObject({ image: Image, layer: Layer, reused: z.boolean() }));
+
+const format = z.enum(['oci-archive', 'oci-dir', 'docker-archive']);
+const compress = z.enum(['gzip', 'zstd', 'none']);
+export const ExportRequest = name(
+  'ExportRequest',
+  z.strictObject({ path, format: format.exactOptional(), compress: compress.exactOptional() }),
+);
+
+export const ExportProgress = name(
+  'ExportProgress',
+  z.strictObject({ bytes: count, totalBytes: count, layers: count, totalLayers: count }),
+);
+
+export const ExportResult = name(
+  'ExportResult',
+  z.strictObject({
+    ...{ image: id, path: text, format, compress, digest: text, size: count },
+    layers: z.array(z.strictObject({ diffId: id, digest: id, size: count })),
+  }),
+);
+
+export const HistoryEntry = name(
+  'HistoryEntry',
+  z.strictObject({
+    id: id.nullable(),
+    created: time.nullable(),
+    createdBy: text,
+    size: count,
+    comment: text,
+    author: text,
+    layer: id.nullable(),
+  }),
+);
+export const HistoryList = name('HistoryList', z.strictObject({ history: z.array(HistoryEntry) }));
+
+export const TreeEntry = name(
+  'TreeEntry',
+  z.strictObject({
+    path: text,
+    pathBase64: text.exactOptional(),
+    type: z.enum(['file', 'directory', 'link', 'other']),
+    size: count,
+    layer: count.nullable(),
+    hidden: z.array(z.strictObject({ layer: count, by: count, size: count })),
+  }),
+);
+export const TreeEntries = name('TreeEntries', z.array(TreeEntry));
+
+const share = z.strictObject({ entries: count, bytes: count });
+export const ImageTree = name(
+  'ImageTree',
+  z.strictObject({ image: id, layers: z.array(z.strictObject({ id, createdBy: text, adds: share, hides: share, wastes: share })) }),
+);
+
+/** A line of an answer that takes long. */
+export function line<P extends z.ZodType, R extends z.ZodType>(id: string, progress: P, result: R): z.ZodType {
+  return name(id, z.union([z.strictObject({ progress }), z.strictObject({ result }), Failure]));
+}
+
+export const CommitLine = line('CommitLine', CommitProgress, CommitResult);
+export const ExportLine = line('ExportLine', ExportProgress, ExportResult);
+export const TreeLine = line('TreeLine', TreeEntries, ImageTree);
 
 export const Event = name(
   'Event',
@@ -145,6 +267,8 @@ export const Event = name(
       'layer.add',
       'layer.rm',
       'image.create',
+      'image.tag',
+      'image.untag',
       'image.rm',
       'container.create',
       'container.start',
@@ -187,8 +311,24 @@ export const same: [
   Same<Of<typeof Mount>, Types.Mount>,
   Same<Of<typeof Layer>, Types.Layer>,
   Same<Of<typeof LayerVerification>, Types.LayerVerification>,
+  Same<Of<typeof LayerRequest>, Types.LayerRequest>,
+  Same<Of<typeof ImageRequest>, Types.ImageRequest>,
   Same<Of<typeof Image>, Types.Image>,
+  Same<Of<typeof ImageDetail>, Types.ImageDetail>,
+  Same<Of<typeof TagRequest>, Types.TagRequest>,
+  Same<Of<typeof ImageRemoval>, Types.ImageRemoval>,
+  Same<Of<typeof ContainerRequest>, Types.ContainerRequest>,
   Same<Of<typeof Container>, Types.Container>,
+  Same<Of<typeof ContainerDetail>, Types.ContainerDetail>,
   Same<Of<typeof Change>, Types.Change>,
   Same<Of<typeof Event>, Types.Event>,
-] = [true, true, true, true, true, true, true, true, true, true];
+  Same<Of<typeof CommitRequest>, Types.CommitRequest>,
+  Same<Of<typeof CommitProgress>, Types.CommitProgress>,
+  Same<Of<typeof CommitResult>, Types.CommitResult>,
+  Same<Of<typeof ExportRequest>, Types.ExportRequest>,
+  Same<Of<typeof ExportProgress>, Types.ExportProgress>,
+  Same<Of<typeof ExportResult>, Types.ExportResult>,
+  Same<Of<typeof HistoryEntry>, Types.HistoryEntry>,
+  Same<Of<typeof TreeEntry>, Types.TreeEntry>,
+  Same<Of<typeof ImageTree>, Types.ImageTree>,
+] = [true, true, true, true, true, true, true, true, true, true, true, true, true, true, true, true, true, true, true, true, true, true, true, true, true, true];

@@ -96,8 +96,10 @@ export class ApiServer {
       if (refusal !== undefined) throw new HttpError('forbidden', refusal, 403, { connection: 'close' });
       const { route, ref } = this.find(method, url);
       const call = await this.read(route, ref, request, abort.signal);
-      const result = await route.handle(call as Call<never, never>);
-      if (route.isStream) this.stream(response, result as Listen);
+      const lines = new Lines(response);
+      const result = await route.handle(call as Call<never, never>, (progress) => lines.put({ progress }));
+      if (route.lines === 'events') this.stream(response, result as Listen);
+      else if (route.lines === 'work') lines.end({ result });
       else send(response, route.status, result);
     } catch (error) {
       this.fail(request, response, error, abort.signal);
@@ -114,7 +116,8 @@ export class ApiServer {
     if (isUnexpected(error)) this.options.log.error({ err: error, method, url }, 'a request failed');
     const { status, error: body, headers } = told(error);
     if (response.headersSent) {
-      response.destroy();
+      if (response.getHeader('content-type') === LINES) response.end(`${JSON.stringify({ error: body })}\n`);
+      else response.destroy();
       return;
     }
     send(response, status, { error: body }, headers, request.complete ? undefined : request);
@@ -144,8 +147,7 @@ export class ApiServer {
   // ---- the event stream ------------------------------------------------------------------------------------------------------------------------
 
   private stream(response: http.ServerResponse, listen: Listen): void {
-    response.writeHead(200, { 'content-type': 'application/x-ndjson', 'cache-control': 'no-store' });
-    response.flushHeaders();
+    beginLines(response);
     if (this.closing) {
       response.end();
       return;
@@ -159,6 +161,36 @@ export class ApiServer {
       end();
       this.streams.delete(response);
     });
+  }
+}
+
+const LINES = 'application/x-ndjson';
+
+function beginLines(response: http.ServerResponse): void {
+  response.setHeader('content-type', LINES);
+  response.setHeader('cache-control', 'no-store');
+  response.writeHead(200);
+  response.flushHeaders();
+}
+
+/** Lines that a client has not read yet: one that reads nothing does not fill the memory. */
+const MOST_UNREAD_BYTES = 256 * 1024 * 1024;
+
+/** The answer of what takes long. It begins with the first line, so that an error that comes before has its status. */
+class Lines {
+  constructor(private readonly response: http.ServerResponse) {}
+
+  put(line: object): void {
+    const { response } = this;
+    if (response.destroyed) return;
+    if (!response.headersSent) beginLines(response);
+    response.write(`${JSON.stringify(line)}\n`);
+    if (response.writableLength > MOST_UNREAD_BYTES) response.destroy();
+  }
+
+  end(line: object): void {
+    this.put(line);
+    this.response.end();
   }
 }
 

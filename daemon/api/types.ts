@@ -15,11 +15,19 @@
  *   POST   /v1/layers  {path, name?}    → 201 Layer (long: indexing)     GET/DELETE /v1/layers/{ref}
  *   POST   /v1/layers/{ref}/verify      → LayerVerification
  *   GET    /v1/images                   → {images: Image[]}
- *   POST   /v1/images  {name, layers}   → 201 Image                      GET/DELETE /v1/images/{ref}
+ *   POST   /v1/images  {name, layers}   → 201 Image                      GET /v1/images/{ref} → ImageDetail
+ *   POST   /v1/images/{ref}/tag {name}  → Image                          DELETE /v1/images/{ref} → ImageRemoval
+ *   GET    /v1/images/{ref}/history     → {history: HistoryEntry[]}
+ *   GET    /v1/images/{ref}/tree        → Line<TreeEntry[], ImageTree>
+ *   POST   /v1/images/{ref}/export   ExportRequest → Line<ExportProgress, ExportResult>
  *   GET    /v1/containers[?size=true]   → {containers: Container[]}
- *   POST   /v1/containers {image, name?, options?} → 201 Container       GET /v1/containers/{ref}[?size=true]   DELETE /v1/containers/{ref}[?force=true]
+ *   POST   /v1/containers {image, name?, options?} → 201 Container       GET /v1/containers/{ref}[?size=true] → ContainerDetail   DELETE /v1/containers/{ref}[?force=true]
  *   POST   /v1/containers/{ref}/start   → Container (mountpoint is set)  POST /v1/containers/{ref}/stop[?lazy=true] → Container
  *   GET    /v1/containers/{ref}/diff    → {changes: Change[]}
+ *   POST   /v1/containers/{ref}/commit  CommitRequest → Line<CommitProgress, CommitResult>
+ *
+ * What takes long is answered by lines of JSON (application/x-ndjson): Line<P, R> is {"progress": P} any number of times, then {"result": R}, or
+ * {"error": …} as above. An error that is known before the first line has its status. Hanging up ends the work, and nothing of it is left.
  *
  * A {ref} is an id, an unambiguous beginning of one (at least 4 characters), or a name.
  */
@@ -42,6 +50,9 @@ export interface ApiError {
   by?: string[];
   processes?: { pid: number; command: string }[];
 }
+
+/** Of an answer that takes long. The last line has the result or the error. */
+export type Line<P, R> = { progress: P } | { result: R } | { error: ApiError };
 
 export interface Info {
   version: string;
@@ -80,9 +91,15 @@ export interface Mount {
 }
 
 export interface Layer {
+  /** of an imported one its diffID: the sha256 of the uncompressed tar */
   id: string;
   name: string | null;
-  path: string;
+  /** imported, committed: its files are objects of the store */
+  kind: 'directory' | 'imported';
+  /** of a directory */
+  path: string | null;
+  /** what it was imported or committed from; null: a directory */
+  source: string | null;
   createdAt: string;
   /** of the index: every path */
   entries: number;
@@ -91,6 +108,16 @@ export interface Layer {
   size: number;
   /** sha256 over the index's rows, canonical: the same tree gives the same */
   treeDigest: string;
+  /** bytes of the uncompressed tar; null: a directory */
+  tarSize: number | null;
+  /** as it was read; null for others than imported ones */
+  blob: { digest: string; mediaType: string; size: number } | null;
+}
+
+export interface LayerRequest {
+  /** of a directory, absolute */
+  path: string;
+  name?: string;
 }
 
 export interface LayerVerification {
@@ -101,21 +128,79 @@ export interface LayerVerification {
   removed: string[];
 }
 
-export interface Image {
-  id: string;
+export interface ImageRequest {
   name: string;
+  /** topmost first */
+  layers: string[];
+}
+
+export interface Image {
+  /** of an imported one the sha256 of its config */
+  id: string;
+  /** the oldest of its names; null: it has none any more */
+  name: string | null;
+  names: string[];
   /** topmost first */
   layers: string[];
   createdAt: string;
   /** each layer counted once */
   size: number;
+  /** of the layers that no other image has */
+  uniqueSize: number;
   containers: number;
+}
+
+/** One of an image's layers, from the bottom. */
+export interface StackedLayer {
+  layer: string;
+  kind: Layer['kind'];
+  /** "sha256:…" of the uncompressed tar; null: a directory */
+  diffId: string | null;
+  /** "sha256:…" of this layer and all below it, as the OCI image specification has it; null: there is a directory among them */
+  chainId: string | null;
+  /** what it was imported or committed from; of a directory its path */
+  source: string;
+  size: number;
+  /** as it was read */
+  blob: Layer['blob'];
+}
+
+export interface ImageDetail extends Image {
+  /** "sha256:…" of the config; null: it has none, as its layers are directories */
+  digest: string | null;
+  /** the OCI image config, as it was read */
+  config: Record<string, unknown> | null;
+  /** docker's: the diffIDs from the bottom ("sha256:…"); of directories their tree digests ("tree:…") */
+  rootFS: { type: 'layers'; layers: string[] };
+  /** bottom first */
+  stack: StackedLayer[];
+}
+
+export interface TagRequest {
+  /** NAME or NAME:TAG; one that another image has moves */
+  name: string;
+}
+
+export interface ImageRemoval {
+  id: string;
+  /** names that are free now */
+  untagged: string[];
+  /** false: it has other names */
+  removed: boolean;
+}
+
+export interface ContainerRequest {
+  image: string;
+  name?: string;
+  /** further mount options, as of `plyfs -o` */
+  options?: string;
 }
 
 export interface Container {
   id: string;
   name: string;
   image: string;
+  /** the id of an image without a name */
   imageName: string;
   createdAt: string;
   startedAt: string | null;
@@ -130,12 +215,116 @@ export interface Container {
   size?: { bytes: number; files: number; whiteouts: number };
 }
 
+export interface ContainerDetail extends Container {
+  /** docker's: what its file system is made of. `lowerDir` is topmost first: layers' directories, in the store or outside; `mergedDir` is where it is mounted */
+  graphDriver: { name: 'plyfs'; data: { lowerDir: string[]; upperDir: string; workDir: string; mergedDir: string } };
+}
+
 /** docker's letters: added, changed, deleted. A changed directory is named for what is in it too. */
 export interface Change {
   kind: 'A' | 'C' | 'D';
   path: string;
   /** path bytes in base64 when they are not UTF-8 */
   pathBase64?: string;
+}
+
+export interface CommitRequest {
+  /** a name for the image, which moves to it; none: it goes by its id */
+  tag?: string;
+  author?: string;
+  message?: string;
+  /** instructions as in a Dockerfile: CMD ENTRYPOINT ENV EXPOSE LABEL ONBUILD USER VOLUME WORKDIR */
+  changes?: string[];
+}
+
+export interface CommitProgress {
+  /** of the layer's tar, so far */
+  bytes: number;
+}
+
+export interface CommitResult {
+  image: Image;
+  /** the new layer */
+  layer: Layer;
+  /** another image had this layer already */
+  reused: boolean;
+}
+
+export type ExportFormat = 'oci-archive' | 'oci-dir' | 'docker-archive';
+
+export interface ExportRequest {
+  /** of plyd's machine, absolute; a file that is there is replaced */
+  path: string;
+  /** oci-archive */
+  format?: ExportFormat;
+  /** of the layers: gzip, in a docker-archive none */
+  compress?: 'gzip' | 'zstd' | 'none';
+}
+
+export interface ExportProgress {
+  /** of the layers' tars, uncompressed; the total without those of directories */
+  bytes: number;
+  totalBytes: number;
+  layers: number;
+  totalLayers: number;
+}
+
+export interface ExportResult {
+  image: string;
+  path: string;
+  format: ExportFormat;
+  compress: 'gzip' | 'zstd' | 'none';
+  /** of the manifest; in a docker-archive of the config */
+  digest: string;
+  /** of the file, or of the layers in the directory */
+  size: number;
+  /** the lowest first: sha256 of the tar, and of the file with its size */
+  layers: { diffId: string; digest: string; size: number }[];
+}
+
+/** docker's, the newest first. */
+export interface HistoryEntry {
+  /** the image's, of the first */
+  id: string | null;
+  created: string | null;
+  createdBy: string;
+  /** of the layer's files; 0 where there is none */
+  size: number;
+  comment: string;
+  author: string;
+  /** null: that step made none */
+  layer: string | null;
+}
+
+/** A path of an image, or one that some layers have and the image does not show. */
+export interface TreeEntry {
+  path: string;
+  /** path bytes in base64 when they are not UTF-8 */
+  pathBase64?: string;
+  type: 'file' | 'directory' | 'link' | 'other';
+  /** of a regular file, else 0 */
+  size: number;
+  /** where in the image's `layers` it comes from; null: no layer shows it any more */
+  layer: number | null;
+  /** what other layers have there, and which layer hides it; the topmost first */
+  hidden: { layer: number; by: number; size: number }[];
+}
+
+/** What a layer does to an image. Sizes are of regular files, the names of one inode counted once. */
+export interface LayerShare {
+  id: string;
+  createdBy: string;
+  adds: { entries: number; bytes: number };
+  /** of the layers below */
+  hides: { entries: number; bytes: number };
+  /** of its own, hidden by layers above */
+  wastes: { entries: number; bytes: number };
+}
+
+export interface ImageTree {
+  image: string;
+  /** topmost first */
+  layers: LayerShare[];
 }
 
 export interface Event {
@@ -145,6 +334,8 @@ export interface Event {
     | 'layer.add'
     | 'layer.rm'
     | 'image.create'
+    | 'image.tag'
+    | 'image.untag'
     | 'image.rm'
     | 'container.create'
     | 'container.start'
@@ -159,4 +350,41 @@ export interface Event {
   id: string;
   name?: string;
   detail?: string;
+}
+
+/** POST /v1/images/import: `path` is absolute, a file or directory of the machine that plyd runs on. */
+export interface ImportRequest {
+  path: string;
+  /** names for the image instead of those in the archive */
+  tags?: string[];
+  /** uncompressed bytes that the layers may have together; without it only what looks like a bomb is refused */
+  maxSize?: number;
+}
+
+export interface ImportResult {
+  /** the first of them */
+  image: Image;
+  /** an archive may hold several */
+  images: Image[];
+  /** of `image`, the lowest first */
+  layers: { id: string; reused: boolean }[];
+}
+
+/** A line each, while it runs. The last one is `result` or `error`. */
+export type ImportEvent =
+  /** what there is to do: bytes of blobs to be read */
+  | { type: 'plan'; layers: number; reused: number; bytes: number }
+  | { type: 'progress'; bytes: number; files: number }
+  | { type: 'layer'; id: string; reused: boolean };
+
+/** POST /v1/prune[?all=true] */
+export interface Pruned {
+  /** ids */
+  images: string[];
+  layers: string[];
+  objects: number;
+  /** what an import left that was killed */
+  leftovers: number;
+  /** freed: contents, indexes, framings, leftovers */
+  bytes: number;
 }

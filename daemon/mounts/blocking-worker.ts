@@ -1,9 +1,10 @@
 /** A thread of blocking.ts: one call after the other. */
 import fs from 'node:fs';
+import { createRequire } from 'node:module';
 import { parentPort, workerData } from 'node:worker_threads';
 import { native } from '../../native-bindings/index';
 import type { Reply } from './blocking';
-import { type Diff, type DiffRequest, findChanges } from './diff';
+import type { ContainerTrees, Diff } from './diff';
 import { findHolders, type Holder, type HoldersRequest } from './holders';
 import {
   type Inspected,
@@ -15,7 +16,7 @@ import {
   resolvePoint,
 } from './prepare';
 import { measure, type Size } from './size';
-import { imitate } from './imitate';
+import { imitate, type Unreadable, type Source } from './imitate';
 
 export interface Calls {
   prepare(request: PrepareRequest): Prepared;
@@ -27,11 +28,14 @@ export interface Calls {
   holders(request: HoldersRequest): Holder[];
   /** does a directory answer that the server of its mount is gone (ENOTCONN)? */
   isDead(request: { path: string }): boolean;
-  /** gives a directory another one's attributes; why it could not be read, if so */
-  imitate(request: { from: string; to: string }): string | undefined;
-  diff(request: DiffRequest): Diff;
+  /** gives a directory the attributes of an image's root; which layer could not be read, if so */
+  imitate(request: { from: Source[]; to: string }): Unreadable | undefined;
+  diff(request: ContainerTrees): Diff;
   size(request: { upper: string }): Size;
 }
+
+/** SQLite is loaded by who needs it: a thread that mounts is to be there at once. */
+const load = createRequire(__filename);
 
 const { slot } = workerData as { slot: number };
 
@@ -50,7 +54,7 @@ const CALLS: Calls = {
     }
   },
   imitate: ({ from, to }) => imitate(from, to, slot),
-  diff: (request) => findChanges(request, slot),
+  diff: (request) => (load('./diff') as typeof import('./diff')).findChanges(request, slot),
   size: ({ upper }) => measure(upper, slot),
 };
 

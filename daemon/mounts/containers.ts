@@ -8,10 +8,12 @@
 import { spawn } from 'node:child_process';
 import fs from 'node:fs';
 import { join } from 'node:path';
-import type { Change, Container } from '../api/types';
-import { type Catalog, CatalogError, newId } from '../store';
+import type { Change, Container, ContainerDetail } from '../api/types';
+import { type Catalog, CatalogError, type Id, newId } from '../store';
+import type { ContainerTrees } from './diff';
 import type { Events } from './events';
-import { bytes, type Keeper, optionsOf } from './keeper';
+import { bytes, type Keeper } from './keeper';
+import type { LayerPlace } from './layer-tree';
 import type { Locks } from './lock';
 import { isWithin, mountTable } from './mountinfo';
 import { shown } from './options';
@@ -42,7 +44,7 @@ export class Containers {
     const directory = this.catalog.containerDirectory(id);
     const half = `${directory}${HALF_MADE}`;
     const [upper, work] = ['upper', 'work'].map((part) => join(directory, part));
-    optionsOf({ lower: this.paths(layers), upper, work, options });
+    this.keeper.optionsOf({ lower: this.paths(layers), upper, work, options });
     return this.locks.hold(id, async () => {
       let made = false;
       try {
@@ -145,13 +147,27 @@ export class Containers {
   }
 
   async changes(ref: string): Promise<Change[]> {
-    const { upper, image } = this.catalog.containers.get(ref);
-    const layers = this.paths(this.catalog.images.get(image).layers).map(bytes);
-    const found = await this.keeper.supervisor.blocking.call('diff', { upper: bytes(upper), layers });
+    const found = await this.keeper.supervisor.blocking.call('diff', this.trees(this.catalog.containers.get(ref)));
     return found.map(({ kind, path }) => {
       const text = shown(path);
       return { kind, path: text, ...(bytes(text) !== path && { pathBase64: Buffer.from(path, 'latin1').toString('base64') }) };
     });
+  }
+
+  detail(container: Container): ContainerDetail {
+    const { id, upper, work, image } = container;
+    const lowerDir = this.catalog.images
+      .get(image)
+      .layers.map((layer) => this.catalog.layers.get(layer).path ?? this.catalog.layerDirectory(layer));
+    return {
+      ...container,
+      graphDriver: { name: 'plyfs', data: { lowerDir, upperDir: upper, workDir: work, mergedDir: this.mountpoint(id) } },
+    };
+  }
+
+  /** What a container is made of, for who reads it. */
+  trees({ upper, work, image }: Container): ContainerTrees {
+    return { upper: bytes(upper), work: bytes(work), layers: this.catalog.images.get(image).layers.map((id) => layerPlace(this.catalog, id)) };
   }
 
   async withSize(container: Container): Promise<Container> {
@@ -167,27 +183,47 @@ export class Containers {
     return join(this.catalog.containerDirectory(id), 'merged');
   }
 
+  /** The container is neither started nor stopped nor removed meanwhile. */
+  hold<T>(ref: string, work: (container: Container) => Promise<T>): Promise<T> {
+    return this.change(ref, work);
+  }
+
   private change<T>(ref: string, work: (container: Container) => Promise<T>): Promise<T> {
     const { id } = this.catalog.containers.get(ref);
     return this.locks.hold(id, () => work(this.catalog.containers.get(id)));
   }
 
+  /** Where the layers are: of an imported one, its directory in the store (optionsOf in keeper.ts knows it by that). */
   private paths(layers: readonly string[]): string[] {
-    return layers.map((layer) => this.catalog.layers.get(layer).path);
+    return layers.map((layer) => this.catalog.layers.get(layer).path ?? this.catalog.layerDirectory(layer));
   }
 
   /** The root directory is like the topmost layer's. */
   private async likeTheImage(upper: string, layers: readonly string[]): Promise<void> {
-    const [from] = this.paths(layers.slice(0, 1));
-    const failed = await this.keeper.supervisor.blocking.call('imitate', { from: bytes(from), to: bytes(upper) });
+    const from = layers.map((layer, i) => {
+      const { kind } = this.catalog.layers.get(layer);
+      return { kind, path: bytes(this.paths(layers)[i]) };
+    });
+    const failed = await this.keeper.supervisor.blocking.call('imitate', { from, to: bytes(upper) });
     if (failed !== undefined) {
-      throw new CatalogError('conflict', `the layer ${from} of the image cannot be reached (${failed}): put it back in its place`);
+      throw new CatalogError(
+        'conflict',
+        `the layer ${shown(failed.path)} of the image cannot be read (${failed.why}): put it back in its place, or import the image again`,
+      );
     }
   }
 
   private tell(type: 'container.create' | 'container.start' | 'container.stop' | 'container.rm', { id, name }: Container): void {
     this.events.emit({ type, id, name });
   }
+}
+
+/** Where a layer lies, for who reads it. */
+export function layerPlace(catalog: Catalog, id: Id): LayerPlace {
+  const layer = catalog.layers.get(id);
+  const index = bytes(join(catalog.layerDirectory(layer.id), 'index.db'));
+  if (layer.path === null) return { kind: 'imported', id: layer.id, index, root: bytes(catalog.root) };
+  return { kind: 'directory', path: bytes(layer.path), index };
 }
 
 /** rm(1) takes trees of any depth, from outside, and does not cross into another file system. */

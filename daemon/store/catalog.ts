@@ -13,8 +13,11 @@ import { type Connection, explained, openDatabase } from './database';
 import { StoreError } from './errors';
 import { Images } from './images';
 import { Layers } from './layers';
+import { Leases } from './leases';
 import { Mounts } from './mounts';
 import type { Id } from './names';
+import { Objects } from './objects';
+import { ObjectRows } from './object-rows';
 import { CATALOG } from './schema';
 
 export class Catalog {
@@ -22,6 +25,11 @@ export class Catalog {
   readonly images: Images;
   readonly containers: Containers;
   readonly mounts: Mounts;
+  readonly leases: Leases;
+  /** which objects there are, and who refers to them */
+  readonly objectRows: ObjectRows;
+  /** the objects' files */
+  readonly objects: Objects;
 
   private constructor(
     /** /var/lib/ply or what stands for it: absolute */
@@ -36,6 +44,9 @@ export class Catalog {
     this.images = guarded(new Images(db, this.layers), root);
     this.containers = guarded(new Containers(db, this.images), root);
     this.mounts = guarded(new Mounts(db), root);
+    this.leases = guarded(new Leases(db), root);
+    this.objectRows = guarded(new ObjectRows(db), root);
+    this.objects = new Objects(root);
   }
 
   /** Opens `<root>/ply.db`; makes both if they are missing. Throws StoreError. */

@@ -150,7 +150,7 @@ export class Containers implements Referable {
 
   private complete(row: ContainerRow): Container {
     const { id, name, image, ...rest } = row;
-    return { id, name, image, imageName: this.images.namesOf(image)[0], ...rest };
+    return { id, name, image, imageName: this.images.namesOf(image).at(0) ?? image, ...rest };
   }
 
   byName(name: string): Id | undefined {

@@ -18,6 +18,8 @@ export interface Kind {
   name: string;
   applicationId: number;
   migrations: readonly Migration[];
+  /** the oldest version that is read as it is, where files are not migrated; absent: the newest only */
+  oldestRead?: number;
   /** what to do about a file that cannot be used: the end of a sentence */
   remedy: string;
 }
@@ -77,7 +79,7 @@ export function unsynced<T>(db: Connection, change: () => T): T {
   }
 }
 
-/** Opens a finished file for reading. It must be of the newest version: indexes are made again, not migrated. */
+/** Opens a finished file for reading. Its version must be one that is read as it is: indexes are made again, not migrated. */
 export function openReadOnly(file: string, kind: Kind): Connection {
   if (!checkHeader(file, kind)) throw new StoreError(`${file} is missing: ${kind.remedy}`);
   return opening(
@@ -88,8 +90,9 @@ export function openReadOnly(file: string, kind: Kind): Connection {
       db.pragma('trusted_schema = OFF');
       checkOwner(db, file, kind);
       const found = version(db);
-      if (found !== kind.migrations.length)
-        throw new StoreError(`${file} is ${kind.name} of version ${found}, this plyfs reads ${kind.migrations.length}: ${kind.remedy}`);
+      const oldest = kind.oldestRead ?? kind.migrations.length;
+      if (found < oldest)
+        throw new StoreError(`${file} is ${kind.name} of version ${found}, this plyfs reads ${oldest} and later: ${kind.remedy}`);
     },
   );
 }

@@ -1,5 +1,5 @@
 /** The catalog's images: ordered stacks of layers, and their names. */
-import type { Image } from '../api/types';
+import type { Image, ImageRemoval } from '../api/types';
 import type { Connection } from './database';
 import { CatalogError } from './errors';
 import type { Layers } from './layers';
@@ -13,10 +13,24 @@ export interface NewImage {
   layers: readonly string[];
 }
 
-type ImageRow = Pick<Image, 'id' | 'createdAt' | 'size' | 'containers'>;
+/** One that was imported or committed. */
+export interface NewImportedImage {
+  /** the sha256 of the config */
+  id: Id;
+  /** the bytes as they are */
+  config: Buffer;
+  /** ids, topmost first; one may stand there twice */
+  layers: readonly Id[];
+  /** names, which move to it from the images that have them now */
+  tags: readonly string[];
+}
+
+type ImageRow = Pick<Image, 'id' | 'createdAt' | 'size' | 'uniqueSize' | 'containers'>;
 
 const SELECT = `SELECT id, created_at AS createdAt,
-  (SELECT coalesce(sum(size), 0) FROM image_layers JOIN layers ON layers.id = layer WHERE image = images.id) AS size,
+  (SELECT coalesce(sum(size), 0) FROM layers WHERE id IN (SELECT layer FROM image_layers WHERE image = images.id)) AS size,
+  (SELECT coalesce(sum(size), 0) FROM layers WHERE id IN (SELECT layer FROM image_layers WHERE image = images.id)
+    AND NOT EXISTS (SELECT 1 FROM image_layers AS other WHERE other.layer = layers.id AND other.image <> images.id)) AS uniqueSize,
   (SELECT count(*) FROM containers WHERE image = images.id) AS containers FROM images`;
 
 export class Images implements Referable {
@@ -51,6 +65,39 @@ export class Images implements Referable {
       .immediate();
   }
 
+  /** One that is there already only gets the names. An image that loses its last name stays, until prune. */
+  addImported(image: NewImportedImage): { image: Image; isNew: boolean } {
+    const { id, config, layers, tags } = image;
+    return this.db
+      .transaction(() => {
+        const { changes } = this.db
+          .prepare('INSERT OR IGNORE INTO images (id, created_at, config) VALUES (?, ?, ?)')
+          .run(id, new Date().toISOString(), config);
+        if (changes > 0) {
+          const add = this.db.prepare('INSERT INTO image_layers (image, position, layer) VALUES (?, ?, ?)');
+          layers.forEach((layer, position) => add.run(id, position, layer));
+        }
+        for (const name of tags) this.moveTag(id, name);
+        return { image: this.byId(id), isNew: changes > 0 };
+      })
+      .immediate();
+  }
+
+  /** docker's rule: a name belongs to the image that got it last. */
+  private moveTag(id: Id, name: string): void {
+    const { repository, tag } = checkImageName(name);
+    this.db
+      .prepare(
+        'INSERT INTO tags (repository, tag, image) VALUES (?, ?, ?) ON CONFLICT (repository, tag) DO UPDATE SET image = excluded.image',
+      )
+      .run(repository, tag, id);
+  }
+
+  /** As it was read; undefined: an image of directories has none. */
+  config(id: Id): Buffer | undefined {
+    return this.db.prepare<[Id], Buffer | null>('SELECT config FROM images WHERE id = ?').pluck().get(id) ?? undefined;
+  }
+
   get(ref: string): Image {
     return this.byId(resolve(this.db, this, ref));
   }
@@ -70,40 +117,45 @@ export class Images implements Referable {
     return rows.map(({ repository, tag }) => imageName(repository, tag));
   }
 
-  /** A further name. */
+  /** A further name. One that another image has moves: that one may have none then. */
   tag(ref: string, name: string): Image {
     return this.db
       .transaction(() => {
-        const image = this.get(ref);
-        const { repository, tag } = this.checkFree(name);
-        this.db.prepare('INSERT INTO tags (repository, tag, image) VALUES (?, ?, ?)').run(repository, tag, image.id);
-        return image;
+        const { id } = this.get(ref);
+        this.moveTag(id, name);
+        return this.byId(id);
       })
       .immediate();
   }
 
   /** Removes the image; of one with several names only that by which it was called, if it was. 'in-use' names the containers. */
-  remove(ref: string): { image: Image; removed: boolean } {
+  remove(ref: string): ImageRemoval {
     return this.db
       .transaction(() => {
         const image = this.get(ref);
         const { repository, tag } = splitImageName(ref);
-        if (this.byName(ref) === image.id && this.namesOf(image.id).length > 1) {
+        if (this.byName(ref) === image.id && image.names.length > 1) {
           this.db.prepare('DELETE FROM tags WHERE repository = ? AND tag = ?').run(repository, tag);
-          return { image, removed: false };
+          return { id: image.id, untagged: [imageName(repository, tag)], removed: false };
         }
         const by = this.db.prepare<[Id], string>('SELECT name FROM containers WHERE image = ? ORDER BY seq').pluck().all(image.id);
         if (by.length > 0) {
           throw new CatalogError(
             'in-use',
-            `the image ${image.name} is used by the container${by.length > 1 ? 's' : ''} ${listed(by)}: remove ${by.length > 1 ? 'these' : 'it'} first`,
+            `the image ${image.name ?? shortId(image.id)} is used by the container${by.length > 1 ? 's' : ''} ${listed(by)}: remove ${by.length > 1 ? 'these' : 'it'} first`,
             { by },
           );
         }
         this.db.prepare('DELETE FROM images WHERE id = ?').run(image.id);
-        return { image, removed: true };
+        return { id: image.id, untagged: image.names, removed: true };
       })
       .immediate();
+  }
+
+  /** Ids of those that no container is made of: with `named`, those that have a name too. */
+  unused(named: boolean): Id[] {
+    const sql = `SELECT id FROM images WHERE id NOT IN (SELECT image FROM containers)${named ? '' : ' AND id NOT IN (SELECT image FROM tags)'} ORDER BY seq`;
+    return this.db.prepare<[], Id>(sql).pluck().all();
   }
 
   private checkFree(name: string): { repository: string; tag: string } {
@@ -123,9 +175,10 @@ export class Images implements Referable {
     return this.complete(this.db.prepare<[Id], ImageRow>(`${SELECT} WHERE id = ?`).get(id)!);
   }
 
-  private complete({ id, createdAt, size, containers }: ImageRow): Image {
+  private complete({ id, ...row }: ImageRow): Image {
     const layers = this.db.prepare<[Id], Id>('SELECT layer FROM image_layers WHERE image = ? ORDER BY position').pluck().all(id);
-    return { id, name: this.namesOf(id)[0], layers, createdAt, size, containers };
+    const names = this.namesOf(id);
+    return { id, name: names.at(0) ?? null, names, layers, ...row };
   }
 
   byName(name: string): Id | undefined {

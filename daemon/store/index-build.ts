@@ -75,7 +75,7 @@ function sync(path: string): void {
 
 class Builder {
   private readonly write: (row: IndexRow) => void;
-  private readonly digest = new TreeDigest();
+  private readonly digest = new TreeDigest('directory');
   private readonly links = new Map<string, { id: number; digest: Buffer | null }>();
   private readonly groups = new Set<number>();
   private readonly opaque: number[] = [];
@@ -155,6 +155,7 @@ class Builder {
       whiteout: whiteoutOf(entry, xattrs, parent?.xattrWhiteouts === true),
       opaque: false,
       hardlink: 0,
+      implicit: false,
     };
     if (type === FileType.REGULAR) this.files++;
     if (type === FileType.DIRECTORY) {

@@ -1,10 +1,15 @@
 /**
  * `layers/<id>/index.db`: a layer's tree as rows, one per path, the root the first. Names, link targets and xattrs are bytes as they were found.
  *
+ * Of a directory, rows are what lies there. An imported layer's are what its tar means: a whiteout has the name that it hides, `whiteout` OWN_NAME
+ * and mode char 0; `.wh..wh..opq` is only `opaque` of its directory; `ino` and `ctime` are 0.
+ *
  * Ids are the order of the tree read breadth first, each directory's entries sorted by the bytes of their names: the same tree has the same ids, and
  * a directory's children stand together.
  */
 import { type Connection, type Kind, openReadOnly } from './database';
+import { version } from './migrations';
+import { joinPath } from './paths';
 
 /** inode(7) */
 export const enum FileType {
@@ -53,6 +58,11 @@ export interface IndexRow {
   opaque: boolean;
   /** the same for all names of one inode: the id of the first; 0: it has one name here */
   hardlink: number;
+  /**
+   * A directory that an imported layer's tar has not, but something in it: its attributes are those of the next lower layer's directory of that path,
+   * or, without one, the ones here (root's, 0755, time 0).
+   */
+  implicit: boolean;
   /** only to notice a change: not part of the layer */
   ino: bigint;
   ctime: bigint;
@@ -103,11 +113,12 @@ const schema = `
 export const INDEX: Kind = {
   name: "a layer's index",
   applicationId: 0x706c7949, // "plyI"
+  oldestRead: 1, // which has no implicit directories: no layer was imported then
   remedy: 'remove the layer and add it again (ply layer rm, ply layer add)',
-  migrations: [(db) => db.exec(schema)],
+  migrations: [(db) => db.exec(schema), (db) => db.exec('ALTER TABLE entries ADD COLUMN implicit INTEGER NOT NULL DEFAULT 0')],
 };
 
-const INTEGERS = 'id, parent, mode, uid, gid, mtime, mtime_nsec, size, rdev, whiteout, opaque, hardlink, ino, ctime, ctime_nsec';
+const INTEGERS = 'id, parent, mode, uid, gid, mtime, mtime_nsec, size, rdev, whiteout, opaque, hardlink, ino, ctime, ctime_nsec, implicit';
 const COLUMNS = `${INTEGERS}, name, target, xattrs, digest`;
 
 type Blob = Buffer | null;
@@ -117,7 +128,7 @@ type Stored = [...bigint[], Blob, Blob, Blob, Blob];
 export function rowWriter(db: Connection): (row: IndexRow) => void {
   const insert = db.prepare(`INSERT INTO entries (${COLUMNS}) VALUES (${COLUMNS.replace(/\w+/g, '?')})`);
   return (row) => {
-    const { id, parent, mode, uid, gid, mtime, mtimeNsec, size, rdev, whiteout, opaque, hardlink, ino, ctime, ctimeNsec } = row;
+    const { id, parent, mode, uid, gid, mtime, mtimeNsec, size, rdev, whiteout, opaque, hardlink, ino, ctime, ctimeNsec, implicit } = row;
     const numbers = [
       id,
       parent,
@@ -134,15 +145,16 @@ export function rowWriter(db: Connection): (row: IndexRow) => void {
       BigInt.asIntN(64, ino),
       ctime,
       ctimeNsec,
+      implicit ? 1 : 0,
     ];
     insert.run(...numbers, row.name, row.target, row.xattrs, row.digest);
   };
 }
 
 function parsed(stored: Stored): IndexRow {
-  const integers = stored.slice(0, 15) as bigint[];
-  const [id, parent, mode, uid, gid, , mtimeNsec, size, rdev, , opaque, hardlink, , , ctimeNsec] = integers.map(Number);
-  const [name, target, xattrs, digest] = stored.slice(15) as [Buffer, Blob, Blob, Blob];
+  const integers = stored.slice(0, 16) as bigint[];
+  const [id, parent, mode, uid, gid, , mtimeNsec, size, rdev, , opaque, hardlink, , , ctimeNsec, implicit] = integers.map(Number);
+  const [name, target, xattrs, digest] = stored.slice(16) as [Buffer, Blob, Blob, Blob];
   const ino = BigInt.asUintN(64, integers[12]);
   const whiteout = WHITEOUTS[Number(integers[9])];
   const [mtime, ctime] = [integers[5], integers[13]];
@@ -163,6 +175,7 @@ function parsed(stored: Stored): IndexRow {
     whiteout,
     opaque: opaque === 1,
     hardlink,
+    implicit: implicit === 1,
     ino,
     ctime,
     ctimeNsec,
@@ -171,10 +184,19 @@ function parsed(stored: Stored): IndexRow {
 
 /** A finished index, for reading. It never changes; a layer that changes gets a new one. */
 export class LayerIndex {
-  private constructor(private readonly db: Connection) {}
+  private readonly columns: string;
+
+  private constructor(private readonly db: Connection) {
+    this.columns = version(db) < 2 ? COLUMNS.replace('implicit', '0') : COLUMNS;
+  }
 
   static open(file: string): LayerIndex {
     return new LayerIndex(openReadOnly(file, INDEX));
+  }
+
+  /** Of a connection that goes on being its owner's. */
+  static of(db: Connection): LayerIndex {
+    return new LayerIndex(db);
   }
 
   facts(): IndexFacts {
@@ -207,6 +229,18 @@ export class LayerIndex {
     return row;
   }
 
+  /** Below the layer. */
+  path(row: IndexRow): Buffer {
+    const names: Buffer[] = [];
+    for (let at: IndexRow | undefined = row; at !== undefined && at.parent !== 0; at = this.select('id = ?', at.parent).at(0)) names.push(at.name);
+    return names.reduceRight((path, name) => joinPath(path, name), Buffer.alloc(0));
+  }
+
+  /** Those that have several names here. */
+  linked(): IndexRow[] {
+    return this.select('hardlink <> 0 ORDER BY id');
+  }
+
   /** All of them, in the order of their ids. Nothing else may be asked of the index meanwhile. */
   *rows(): Generator<IndexRow> {
     for (const stored of this.statement('1 ORDER BY id').iterate()) yield parsed(stored);
@@ -224,13 +258,13 @@ export class LayerIndex {
 
   private statement(where: string): ReturnType<typeof prepare> {
     let statement = this.statements.get(where);
-    if (statement === undefined) this.statements.set(where, (statement = prepare(this.db, where)));
+    if (statement === undefined) this.statements.set(where, (statement = prepare(this.db, this.columns, where)));
     return statement;
   }
 
   private readonly statements = new Map<string, ReturnType<typeof prepare>>();
 }
 
-function prepare(db: Connection, where: string) {
-  return db.prepare<(number | Buffer)[], Stored>(`SELECT ${COLUMNS} FROM entries WHERE ${where}`).raw().safeIntegers();
+function prepare(db: Connection, columns: string, where: string) {
+  return db.prepare<(number | Buffer)[], Stored>(`SELECT ${columns} FROM entries WHERE ${where}`).raw().safeIntegers();
 }

@@ -1,8 +1,10 @@
 /** What plyd keeps on disk: the catalog (SQLite) and the layers' indexes. The rest of the daemon imports from here. */
 export { Catalog } from './catalog';
 export { CatalogError, type CatalogErrorCode, StoreError } from './errors';
-export type { NewLayer } from './layers';
-export type { NewImage } from './images';
+export type { NewImportedLayer, NewLayer } from './layers';
+export type { NewImage, NewImportedImage } from './images';
+export type { Lease, LeaseId } from './leases';
+export { Objects } from './objects';
 export { type ContainerState, type NewContainer, TRANSITIONS } from './containers';
 export { apiMount, type MountChange, type MountPhase, type MountRow, type NewMount } from './mounts';
 export { checkImageName, checkName, type Id, isId, newId, shortId } from './names';

@@ -1,16 +1,31 @@
-/** The catalog's layers. What is in one is in its index (layer-index.ts); the tree itself lies where its path says. */
+/**
+ * The catalog's layers. What is in one is in its index. The tree of a directory lies where its path says; the contents of an imported layer are objects,
+ * and `layer_objects` says which.
+ */
 import type { Layer } from '../api/types';
 import type { Connection } from './database';
 import { CatalogError } from './errors';
+import type { LeaseId } from './leases';
 import { checkName, type Id, isId, newId, quoted, shortId } from './names';
 import { listed, type Referable, resolve } from './references';
 
-export interface NewLayer extends Omit<Layer, 'id' | 'name' | 'createdAt'> {
+/** A directory. */
+export interface NewLayer extends Pick<Layer, 'entries' | 'files' | 'size' | 'treeDigest'> {
   id?: Id;
   name?: string | null;
+  path: string;
 }
 
-const COLUMNS = 'id, name, path, created_at AS createdAt, entries, files, size, tree_digest AS treeDigest';
+/** One that was imported or committed; `id` is its diffID. */
+export interface NewImportedLayer extends Pick<Layer, 'id' | 'entries' | 'files' | 'size' | 'treeDigest' | 'blob'> {
+  source: string;
+  tarSize: number;
+}
+
+const COLUMNS = `id, name, kind, path, source, created_at AS createdAt, entries, files, size, tree_digest AS treeDigest, tar_size AS tarSize,
+  blob_digest, blob_type, blob_size`;
+
+type Stored = Omit<Layer, 'blob'> & { blob_digest: string | null; blob_type: string | null; blob_size: number | null };
 
 export class Layers implements Referable {
   readonly what = 'layer';
@@ -29,7 +44,7 @@ export class Layers implements Referable {
           by: [shortId(other)],
         });
     }
-    const other = this.db.prepare<[string], Layer>(`SELECT ${COLUMNS} FROM layers WHERE path = ?`).get(path);
+    const other = this.db.prepare<[string], Pick<Layer, 'id' | 'name'>>('SELECT id, name FROM layers WHERE path = ?').get(path);
     if (other !== undefined) {
       throw new CatalogError(
         'conflict',
@@ -47,11 +62,54 @@ export class Layers implements Referable {
       .transaction(() => {
         this.checkFree(layer.name ?? null, layer.path);
         this.db
-          .prepare('INSERT INTO layers (id, name, path, created_at, entries, files, size, tree_digest) VALUES (?, ?, ?, ?, ?, ?, ?, ?)')
+          .prepare(
+            `INSERT INTO layers (id, name, kind, path, created_at, entries, files, size, tree_digest) VALUES (?, ?, 'directory', ?, ?, ?, ?, ?, ?)`,
+          )
           .run(id, layer.name ?? null, layer.path, new Date().toISOString(), layer.entries, layer.files, layer.size, layer.treeDigest);
         return this.byId(id);
       })
       .immediate();
+  }
+
+  /**
+   * Called when index, framing and objects stand in their places. What `lease` holds of objects become the layer's, and the lease holds the layer instead: no
+   * prune comes between. False: somebody else was faster, and the lease holds that layer now.
+   */
+  addImported(layer: NewImportedLayer, lease: LeaseId): boolean {
+    return this.db
+      .transaction(() => {
+        const isNew = this.db.prepare('SELECT 1 FROM layers WHERE id = ?').get(layer.id) === undefined;
+        if (isNew) {
+          const { id, source, entries, files, size, treeDigest, tarSize, blob } = layer;
+          const { lastInsertRowid } = this.db
+            .prepare(
+              `INSERT INTO layers (id, kind, source, created_at, entries, files, size, tree_digest, tar_size, blob_digest, blob_type, blob_size)
+                VALUES (?, 'imported', ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`,
+            )
+            .run(
+              ...[id, source, new Date().toISOString(), entries, files, size, treeDigest, tarSize],
+              ...[blob?.digest ?? null, blob?.mediaType ?? null, blob?.size ?? null],
+            );
+          this.db
+            .prepare('INSERT INTO layer_objects (layer, object) SELECT ?, object FROM leased_objects WHERE lease = ?')
+            .run(lastInsertRowid, lease);
+        }
+        this.db.prepare('DELETE FROM leased_objects WHERE lease = ?').run(lease);
+        this.db.prepare('INSERT OR IGNORE INTO leased_layers (lease, layer) VALUES (?, ?)').run(lease, layer.id);
+        return isNew;
+      })
+      .immediate();
+  }
+
+  /** Imported ones that neither an image nor a lease refers to. */
+  unused(): Id[] {
+    const sql = `SELECT id FROM layers WHERE kind = 'imported' AND id NOT IN (SELECT layer FROM image_layers) AND id NOT IN (SELECT layer FROM leased_layers)
+      ORDER BY seq`;
+    return this.db.prepare<[], Id>(sql).pluck().all();
+  }
+
+  has(id: Id): boolean {
+    return this.db.prepare('SELECT 1 FROM layers WHERE id = ?').get(id) !== undefined;
   }
 
   get(ref: string): Layer {
@@ -59,7 +117,7 @@ export class Layers implements Referable {
   }
 
   all(): Layer[] {
-    return this.db.prepare<[], Layer>(`SELECT ${COLUMNS} FROM layers ORDER BY seq`).all();
+    return this.db.prepare<[], Stored>(`SELECT ${COLUMNS} FROM layers ORDER BY seq`).all().map(parsed);
   }
 
   /** Removes the row, and says what it was: the index is the caller's to delete, afterwards. 'in-use' names the images that are made of it. */
@@ -75,6 +133,12 @@ export class Layers implements Referable {
             { by },
           );
         }
+        const leased = this.db
+          .prepare<[Id], string>('SELECT owner FROM leased_layers JOIN leases ON leases.id = lease WHERE layer = ? ORDER BY lease')
+          .pluck()
+          .all(layer.id);
+        if (leased.length > 0)
+          throw new CatalogError('in-use', `the layer ${label(layer)} is used by ${listed(leased)}: wait for its end`, { by: leased });
         this.db.prepare('DELETE FROM layers WHERE id = ?').run(layer.id);
         return layer;
       })
@@ -83,13 +147,13 @@ export class Layers implements Referable {
 
   /** Names of the images that use it. */
   private images(id: Id): string[] {
-    const sql = `SELECT (SELECT CASE tag WHEN 'latest' THEN repository ELSE repository || ':' || tag END FROM tags WHERE tags.image = images.id ORDER BY seq LIMIT 1)
-      FROM images JOIN image_layers ON image_layers.image = images.id WHERE layer = ? ORDER BY images.seq`;
+    const sql = `SELECT coalesce((SELECT CASE tag WHEN 'latest' THEN repository ELSE repository || ':' || tag END FROM tags WHERE tags.image = images.id
+      ORDER BY seq LIMIT 1), substr(id, 1, 12)) FROM images WHERE id IN (SELECT image FROM image_layers WHERE layer = ?) ORDER BY seq`;
     return this.db.prepare<[Id], string>(sql).pluck().all(id);
   }
 
   private byId(id: Id): Layer {
-    return this.db.prepare<[Id], Layer>(`SELECT ${COLUMNS} FROM layers WHERE id = ?`).get(id)!;
+    return parsed(this.db.prepare<[Id], Stored>(`SELECT ${COLUMNS} FROM layers WHERE id = ?`).get(id)!);
   }
 
   byName(name: string): Id | undefined {
@@ -101,6 +165,10 @@ export class Layers implements Referable {
   }
 }
 
-function label(layer: Layer): string {
+function parsed({ blob_digest: digest, blob_type: mediaType, blob_size: size, ...row }: Stored): Layer {
+  return { ...row, blob: digest === null ? null : { digest, mediaType: mediaType!, size: size! } };
+}
+
+function label(layer: Pick<Layer, 'id' | 'name'>): string {
   return layer.name ?? shortId(layer.id);
 }

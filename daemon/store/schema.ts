@@ -105,6 +105,81 @@ const second = `
   ALTER TABLE mounts_new RENAME TO mounts;
 `;
 
+/**
+ * Imported layers, and what they are made of. A layer's contents are objects, each stored once; how often one is referred to is counted from
+ * layer_objects, never kept. What runs (an import, a commit, an export) holds a lease on the objects and layers that it relies on and that nothing else
+ * may refer to yet: no lease outlives its plyd.
+ */
+const third = `
+  CREATE TABLE layers_new (
+    seq         INTEGER PRIMARY KEY AUTOINCREMENT,
+    id          ${ID} UNIQUE, -- of an imported one its diffID
+    name        TEXT UNIQUE,
+    kind        TEXT NOT NULL CHECK (kind IN ('directory', 'imported')),
+    path        TEXT UNIQUE CHECK ((path IS NULL) = (kind = 'imported')),
+    source      TEXT CHECK ((source IS NULL) = (kind = 'directory')), -- what it was imported or committed from: for people
+    created_at  TEXT NOT NULL,
+    entries     INTEGER NOT NULL CHECK (entries >= 0),
+    files       INTEGER NOT NULL CHECK (files >= 0),
+    size        INTEGER NOT NULL CHECK (size >= 0),
+    tree_digest TEXT NOT NULL CHECK (length(tree_digest) = 64),
+    tar_size    INTEGER CHECK ((tar_size IS NULL) = (kind = 'directory')), -- uncompressed
+    blob_digest TEXT CHECK (length(blob_digest) = 64),
+    blob_type   TEXT CHECK ((blob_type IS NULL) = (blob_digest IS NULL)),
+    blob_size   INTEGER CHECK ((blob_size IS NULL) = (blob_digest IS NULL))
+  ) STRICT;
+  INSERT INTO layers_new (seq, id, name, kind, path, created_at, entries, files, size, tree_digest)
+    SELECT seq, id, name, 'directory', path, created_at, entries, files, size, tree_digest FROM layers;
+  DROP TABLE layers;
+  ALTER TABLE layers_new RENAME TO layers;
+
+  ALTER TABLE images ADD COLUMN config BLOB; -- as it was read: its sha256 is the id. NULL: an image of directories
+
+  CREATE TABLE image_layers_new (
+    image    TEXT NOT NULL REFERENCES images (id) ON DELETE CASCADE,
+    position INTEGER NOT NULL CHECK (position >= 0), -- 0 is the topmost
+    layer    TEXT NOT NULL REFERENCES layers (id) ON DELETE RESTRICT,
+    PRIMARY KEY (image, position)
+  ) STRICT, WITHOUT ROWID;
+  INSERT INTO image_layers_new SELECT image, position, layer FROM image_layers;
+  DROP TABLE image_layers;
+  ALTER TABLE image_layers_new RENAME TO image_layers;
+  CREATE INDEX image_layers_by_layer ON image_layers (layer);
+
+  CREATE TABLE objects (
+    id     INTEGER PRIMARY KEY,
+    digest BLOB NOT NULL UNIQUE CHECK (length(digest) = 32),
+    size   INTEGER NOT NULL CHECK (size >= 0)
+  ) STRICT;
+
+  CREATE TABLE layer_objects (
+    layer  INTEGER NOT NULL REFERENCES layers (seq) ON DELETE CASCADE,
+    object INTEGER NOT NULL REFERENCES objects (id) ON DELETE RESTRICT,
+    PRIMARY KEY (layer, object)
+  ) STRICT, WITHOUT ROWID;
+  CREATE INDEX layer_objects_by_object ON layer_objects (object);
+
+  CREATE TABLE leases (
+    id    INTEGER PRIMARY KEY AUTOINCREMENT,
+    owner TEXT NOT NULL, -- who, for messages: "the import of /srv/debian.tar"
+    since TEXT NOT NULL
+  ) STRICT;
+
+  CREATE TABLE leased_objects (
+    lease  INTEGER NOT NULL REFERENCES leases (id) ON DELETE CASCADE,
+    object INTEGER NOT NULL REFERENCES objects (id) ON DELETE RESTRICT,
+    PRIMARY KEY (lease, object)
+  ) STRICT, WITHOUT ROWID;
+  CREATE INDEX leased_objects_by_object ON leased_objects (object);
+
+  CREATE TABLE leased_layers (
+    lease INTEGER NOT NULL REFERENCES leases (id) ON DELETE CASCADE,
+    layer TEXT NOT NULL REFERENCES layers (id) ON DELETE RESTRICT,
+    PRIMARY KEY (lease, layer)
+  ) STRICT, WITHOUT ROWID;
+  CREATE INDEX leased_layers_by_layer ON leased_layers (layer);
+`;
+
 /** "ports:5000/a/b:c" is repository "ports:5000/a/b" with tag "c"; without a tag: "latest". */
 export function splitImageName(name: string): { repository: string; tag: string } {
   const colon = name.lastIndexOf(':');
@@ -124,5 +199,6 @@ export const CATALOG: Kind = {
       db.function('tag_of', { deterministic: true }, (name: string) => splitImageName(name).tag);
       db.exec(second);
     },
+    (db) => db.exec(third),
   ],
 };

@@ -1,4 +1,5 @@
 // Whatever JavaScript hands in: a refusal, never a crash and never a look outside of the arena.
+import { inspect } from 'node:util';
 import t from 'tap';
 import { ARENA_SIZE, E, EMPTY, memory, native, put, room, untyped, workDirectory } from './support';
 
@@ -57,6 +58,7 @@ const SHAPES: Record<string, string> = {
   pwrite: 'ionii',
   lseek: 'iiiiO',
   ficlone: 'ii',
+  syncfs: 'i',
   statvfs: 'iO',
   fileHandle: 'dponO',
   filesystemUuid: 'iO',
@@ -71,8 +73,8 @@ const SHAPES: Record<string, string> = {
   closeFrom: 'i',
 };
 const WITHOUT = ['fuseOpen', 'ringProbe', 'ringClose', 'ringSubmit', 'epollCreate', 'eventfd', 'raiseFileLimit', 'faultClear'];
-const METHODS = ['arenaBuffer', 'mount', 'umount', 'nameThread', 'socketpair', 'sendMessage', 'receiveMessage', 'peerCredentials'];
-const MORE_METHODS = ['watchReadable', 'fuseHeader', 'faultSet'];
+const METHODS = ['arenaBuffer', 'mount', 'umount', 'exec', 'nameThread', 'socketpair', 'sendMessage', 'receiveMessage', 'peerCredentials'];
+const MORE_METHODS = ['watchReadable', 'fuseHeader', 'faultSet', 'zstdStream', 'zstdStep'];
 
 t.test('every function of the addon is covered here', (t) => {
   t.same(Object.keys(native).sort(), [...Object.keys(SHAPES), ...WITHOUT, ...METHODS, ...MORE_METHODS].sort());
@@ -192,6 +194,9 @@ t.test('methods throw a TypeError for wrong types and nothing else', (t) => {
     ['mount', 's', Buffer.from('/x'), 't', NaN, ''],
     ['mount', 's', Buffer.from('/x'), 't', 0],
     ['umount'],
+    ['exec'],
+    ['exec', 'ls'],
+    ['exec', ['ls', 1]],
     ['umount', '/x', 0],
     ['umount', Buffer.from('/x'), '0'],
     ['nameThread'],
@@ -217,14 +222,25 @@ t.test('methods throw a TypeError for wrong types and nothing else', (t) => {
     ['watchReadable', NaN, () => undefined],
     ['fuseHeader'],
     ['fuseHeader', 5],
+    ['zstdStream'],
+    ['zstdStream', 'x'],
+    ['zstdStep'],
+    ['zstdStep', {}, Buffer.alloc(1), Buffer.alloc(1), new Uint32Array(2), 0],
+    ['zstdStep', native.zstdStream(-1), 'x', Buffer.alloc(1), new Uint32Array(2), 0],
+    ['zstdStep', native.zstdStream(-1), Buffer.alloc(1), new Int32Array(1), new Uint32Array(2), 0],
+    ['zstdStep', native.zstdStream(-1), Buffer.alloc(1), Buffer.alloc(1), new Uint32Array(1), 0],
+    ['zstdStep', native.zstdStream(-1), Buffer.alloc(1), Buffer.alloc(1), new Uint32Array(2)],
   ];
-  for (const [name, ...args] of wrong) t.throws(() => untyped[name](...args), TypeError, `${name}(${args.map(String).join(', ')})`);
+  for (const [name, ...args] of wrong)
+    t.throws(() => untyped[name](...args), TypeError, `${name}(${args.map((arg) => inspect(arg)).join(', ')})`);
   t.equal(untyped['receiveMessage'](-1, 0), -E.EINVAL);
   t.equal(untyped['receiveMessage'](-1, -1), -E.EINVAL);
   t.equal(untyped['receiveMessage'](-1, 2 ** 30), -E.EINVAL);
   t.equal(native.umount(Buffer.from('/a\0b'), 0), -E.EINVAL);
   t.equal(native.umount(Buffer.alloc(5000, 0x61), 0), -E.ENAMETOOLONG);
   t.equal(native.umount(Buffer.alloc(0), 0), -E.ENOENT);
+  t.equal(native.exec([]), -E.EINVAL);
+  t.equal(native.exec(['/nowhere/no-program', 'x']), -E.ENOENT);
   t.equal(native.mount('a\0b', Buffer.from('/x'), 't', 0, ''), -E.EINVAL);
   t.equal(native.mount('a', Buffer.from('/x'), 't', 0, 'x'.repeat(5000)), -E.EINVAL);
   t.end();

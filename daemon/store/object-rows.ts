@@ -1,0 +1,35 @@
+/** The catalog's objects: which there should be, and who refers to them. Their files: objects.ts. */
+import type { Connection } from './database';
+
+export interface ObjectRow {
+  /** sha256, 32 bytes */
+  digest: Buffer;
+  size: number;
+}
+
+/** Neither a layer nor a lease refers to it. */
+const UNUSED = `NOT EXISTS (SELECT 1 FROM layer_objects WHERE object = objects.id) AND NOT EXISTS (SELECT 1 FROM leased_objects WHERE object = objects.id)`;
+
+export class ObjectRows {
+  constructor(private readonly db: Connection) {}
+
+  has(digest: Buffer): boolean {
+    return this.db.prepare('SELECT 1 FROM objects WHERE digest = ?').get(digest) !== undefined;
+  }
+
+  /** The greatest number that one has; they begin with 1. */
+  last(): number {
+    return this.db.prepare<[], number | null>('SELECT max(id) FROM objects').pluck().get() ?? 0;
+  }
+
+  /** Those of some numbers that neither a layer nor a lease refers to. */
+  unused(first: number, last: number): ObjectRow[] {
+    return this.db.prepare<[number, number], ObjectRow>(`SELECT digest, size FROM objects WHERE id BETWEEN ? AND ? AND ${UNUSED}`).all(first, last);
+  }
+
+  /** Forgets these, but for those that somebody has come to refer to; says which are gone. Their files are the caller's to delete, in the same turn. */
+  removeUnused(rows: readonly ObjectRow[]): ObjectRow[] {
+    const remove = this.db.prepare<[Buffer]>(`DELETE FROM objects WHERE digest = ? AND ${UNUSED}`);
+    return this.db.transaction(() => rows.filter(({ digest }) => remove.run(digest).changes > 0)).immediate();
+  }
+}
