@@ -47,6 +47,8 @@ export interface MountRequest {
   level: number;
   /** the sender's own note: `list` has it again */
   tag?: string;
+  /** to an engine: duplicates of the device descriptors come with the answer, as with that to `devices` */
+  devices?: boolean;
   /** byte string, to the daemon only: the options as they were given, without the directories */
   further?: string;
 }

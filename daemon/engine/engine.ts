@@ -220,7 +220,8 @@ export class Engine {
       } catch (error) {
         throw new Taken(error);
       }
-      return { ok: true, mount };
+      const wanted = request.devices === true && this.mounts.has(mount); // it may be unmounted already
+      return { ok: true, mount, ...(wanted && { descriptors: this.mounting.devices(mount) }) };
     } catch (error) {
       if (!(error instanceof Taken)) closeAll(descriptors);
       const reason = error instanceof Taken ? error.reason : error;

@@ -246,11 +246,13 @@ export class Supervisor {
         level,
         tag: JSON.stringify(tag),
         ...(imported && { imported: imported.ids }),
+        devices: true,
       };
-      const descriptors = [device, ...layers, ...(imported ? [imported.objects] : []), ...own];
-      const index = await inTime(engine.channel.mount(request, descriptors), ANSWER_MS);
+      const given = [device, ...layers, ...(imported ? [imported.objects] : []), ...own];
+      const asked = engine.channel.ask({ type: 'mount', ...request }, given);
+      const { mount: index = -1, descriptors } = await inTime(asked, ANSWER_MS);
       served = makeServed({ plan, engine, index, point, level, mountId, dev, on, writes });
-      await this.settle(served);
+      await this.settle(served, descriptors);
       native.close(device);
       return served;
     } catch (error) {
@@ -261,11 +263,12 @@ export class Supervisor {
   }
 
   /** From here on it is known by its id. The engine may have news of it already. */
-  private async settle(served: Served): Promise<void> {
+  private async settle(served: Served, devices: number[] = []): Promise<void> {
     const { id } = served.plan;
     this.pending.add(served);
     try {
-      served.devices = await inTime(served.engine.devices(served.index), ANSWER_MS);
+      // An engine of an older build has not sent them.
+      served.devices = devices.length > 0 ? devices : await inTime(served.engine.devices(served.index), ANSWER_MS);
       if (served.engine.ended) throw new EngineGone('the engine ended as soon as it served the mount');
       if (served.released) throw new MountFailure(`${shown(served.point)} was unmounted as soon as it was mounted`);
       this.mounts.set(id, served);

@@ -118,6 +118,11 @@ export class Place {
     return servers().filter((pid) => !this.before.includes(pid));
   }
 
+  /** Waits for the end of all that served what this place unmounted. */
+  async serversGone(): Promise<void> {
+    await serversGone(this.before);
+  }
+
   /** Unmounts, waits for the servers' end, and removes all. Goes on after an error, and throws the first. */
   async takeAway(): Promise<void> {
     allowCommands();
@@ -131,7 +136,7 @@ export class Place {
     };
     for (const action of this.deferred.splice(0).reverse()) await attempt(action);
     for (const point of this.mounted.splice(0).reverse()) await attempt(() => unmount(point));
-    await attempt(() => serversGone(this.before));
+    await attempt(() => this.serversGone());
     for (const directory of [...this.homes.splice(0), this.directory]) await attempt(() => remove(directory));
     if (errors.length > 0) throw errors[0];
   }
