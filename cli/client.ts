@@ -38,6 +38,12 @@ export function query(path: string, parameters: Readonly<Record<string, string |
   return given.length === 0 ? path : `${path}?${given.map(([name, value]) => `${name}=${encodeURIComponent(String(value))}`).join('&')}`;
 }
 
+/** What takes long: what its lines tell. */
+export interface Work {
+  progress: unknown;
+  result: unknown;
+}
+
 export class Client {
   constructor(readonly socket: string) {}
 
@@ -77,12 +83,17 @@ export class Client {
   }
 
   /** What takes long and tells its progress: Line<P, R> of the API. Ending this process ends the work. */
-  async work<P, R>(method: 'GET' | 'POST', path: string, body: object | undefined, onProgress: (progress: P) => void): Promise<R> {
-    let result: { result: R } | undefined;
+  async work<W extends Work>(
+    method: 'GET' | 'POST',
+    path: string,
+    body: object | undefined,
+    onProgress: (progress: W['progress']) => void,
+  ): Promise<W['result']> {
+    let result: { result: W['result'] } | undefined;
     await this.lines(
       path,
       (line) => {
-        const value = JSON.parse(line) as { progress: P } | { result: R } | { error: ApiError };
+        const value = JSON.parse(line) as { progress: W['progress'] } | { result: W['result'] } | { error: ApiError };
         if ('error' in value) throw new PlyError(value.error);
         if ('progress' in value) onProgress(value.progress);
         else result = value;

@@ -7,7 +7,8 @@ import type { Verb } from '../verb';
 
 export const verb: Verb = {
   usage: ['export IMAGE FILE [--format FORMAT] [--compress HOW]'],
-  about: 'Writes an image to a file, or a directory, that other tools read. It appears whole or not at all; a file that is there is replaced.',
+  about:
+    'Writes an image to a file, or a directory, that other tools read. It appears whole or not at all; a file that is there is replaced.',
   words: { min: 2, max: 2, names: 'an IMAGE and a FILE' },
   options: {
     format: {
@@ -31,12 +32,12 @@ export const verb: Verb = {
     ['export web web --format oci-dir --compress zstd', 'a directory, for umoci and skopeo'],
   ],
   notes:
-    'The layers come out as they came in: with the same diffIDs, and uncompressed with the same bytes. The same image gives the same file. plyd writes it, on its machine.',
+    'The layers come out as they came in: with the same diffIDs, and uncompressed with the same bytes. The same image gives\nthe same file. It is plyd that writes it.',
   async run(args, daemon, output) {
     const [format, compress] = [args.text('format'), args.text('compress')];
     const line = new ProgressLine(output.json);
     try {
-      const result = await daemon.work<ExportProgress, ExportResult>(
+      const result = await daemon.work<{ progress: ExportProgress; result: ExportResult }>(
         'POST',
         route`/images/${args.word(0)}/export`,
         { path: path.resolve(args.word(1)), ...(format !== undefined && { format }), ...(compress !== undefined && { compress }) },

@@ -6,7 +6,8 @@ import type { Verb } from '../verb';
 
 export const verb: Verb = {
   usage: ['tree IMAGE [--paths] [--hidden]'],
-  about: 'Shows what each layer of an image adds, what it hides of the layers below, and what it wastes: bytes of its files that layers above hide.',
+  about:
+    'Shows what each layer of an image adds, what it hides of the layers below, and what it wastes: bytes of its files that layers above hide.',
   words: { min: 1, max: 1, names: 'an IMAGE' },
   options: {
     paths: { alias: 'p', type: 'boolean', describe: 'every path of the image before that, with the number of the layer it comes from' },
@@ -25,7 +26,7 @@ export const verb: Verb = {
     const kept: TreeEntry[] = [];
     const tree = await output.patiently(
       `reading ${args.word(0)}`,
-      daemon.work<TreeEntry[], ImageTree>('GET', route`/images/${args.word(0)}/tree`, undefined, (some) => {
+      daemon.work<{ progress: TreeEntry[]; result: ImageTree }>('GET', route`/images/${args.word(0)}/tree`, undefined, (some) => {
         if (output.json) kept.push(...some);
         else if (withPaths) entries.push(...some);
       }),

@@ -156,7 +156,11 @@ export class Containers {
 
   /** What a container is made of, for who reads it. */
   trees({ upper, work, image }: Container): ContainerTrees {
-    return { upper: bytes(upper), work: bytes(work), layers: this.catalog.images.get(image).layers.map((id) => layerPlace(this.catalog, id)) };
+    return {
+      upper: bytes(upper),
+      work: bytes(work),
+      layers: this.catalog.images.get(image).layers.map((id) => layerPlace(this.catalog, id)),
+    };
   }
 
   async withSize(container: Container): Promise<Container> {

@@ -232,7 +232,8 @@ export class LayerIndex {
   /** Below the layer. */
   path(row: IndexRow): Buffer {
     const names: Buffer[] = [];
-    for (let at: IndexRow | undefined = row; at !== undefined && at.parent !== 0; at = this.select('id = ?', at.parent).at(0)) names.push(at.name);
+    for (let at: IndexRow | undefined = row; at !== undefined && at.parent !== 0; at = this.select('id = ?', at.parent).at(0))
+      names.push(at.name);
     return names.reduceRight((path, name) => joinPath(path, name), Buffer.alloc(0));
   }
 
