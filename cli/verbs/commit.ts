@@ -5,7 +5,8 @@ import type { Verb } from '../verb';
 
 export const verb: Verb = {
   usage: ['commit CONTAINER [NAME[:TAG]] [--author TEXT] [--message TEXT] [--change INSTRUCTION]…'],
-  about: 'Makes an image of a container: the layers of its image, and one more with what the container changed. Prints the id of the image.',
+  about:
+    'Makes an image of a container: the layers of its image, and one more with what the container changed. Prints the id of the image.',
   words: { min: 1, max: 2, names: 'a CONTAINER' },
   options: {
     author: { alias: 'a', type: 'string', requiresArg: true, describe: 'who made it' },

@@ -174,4 +174,3 @@ function qualified(repository: string): string {
   const [head] = repository.split('/');
   return repository.includes('/') && (/[.:]/.test(head) || head === 'localhost') ? repository : `localhost/${repository}`;
 }
-

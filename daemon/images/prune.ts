@@ -81,7 +81,7 @@ export async function removeUnusedObjects(catalog: Catalog): Promise<Removed> {
 }
 
 /** Objects' files without a row: a plyd was killed, or the catalog is an old one from a backup. */
-async function removeStrays({ objects, objectRows }: Catalog): Promise<Removed> {
+export async function removeStrays({ objects, objectRows }: Catalog): Promise<Removed> {
   const total = { count: 0, bytes: 0 };
   if (!fs.existsSync(objects.directory)) return total;
   for (let first = 0; first < 256; first++) {
@@ -97,7 +97,8 @@ async function removeStrays({ objects, objectRows }: Catalog): Promise<Removed> 
   return total;
 }
 
-async function removeLeftovers(catalog: Catalog): Promise<Removed> {
+/** What is left in tmp/ and layers/. */
+export async function removeLeftovers(catalog: Catalog): Promise<Removed> {
   const total = { count: 0, bytes: 0 };
   for (const path of scratchLeft(catalog.root)) {
     total.bytes += sizeOf(path);

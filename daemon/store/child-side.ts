@@ -17,7 +17,10 @@ export interface ChildSide<P> {
   cleanUp?: () => void;
 }
 
-export function serveTask<T extends { kind: string }, P>(side: ChildSide<P>, perform: (task: T, breathe: Breathe) => Promise<unknown>): void {
+export function serveTask<T extends { kind: string }, P>(
+  side: ChildSide<P>,
+  perform: (task: T, breathe: Breathe) => Promise<unknown>,
+): void {
   try {
     setPriority(NICE); // what runs in the containers comes first
   } catch {

@@ -37,11 +37,13 @@ const CASES: Record<string, string> = {
   'a directory that was replaced': 'rm -r etc && mkdir etc && echo mine >etc/hosts',
   'a directory that was replaced and is empty': 'rm -r usr && mkdir usr',
   'a directory that was moved': 'mv usr usr2',
-  'a directory that was moved, and changed in its place': 'mv usr usr2 && rm usr2/lib/libc && echo x >usr2/bin/new && chmod 700 usr2/lib && echo y >>usr2/bin/tool',
+  'a directory that was moved, and changed in its place':
+    'mv usr usr2 && rm usr2/lib/libc && echo x >usr2/bin/new && chmod 700 usr2/lib && echo y >>usr2/bin/tool',
   'a directory that was moved below another': 'mkdir -p new/er && mv opt/a new/er/a && mv new/er/a/b new/b',
   'two directories that changed places': 'mv etc x && mv usr etc && mv x usr',
   'a directory that was moved over the place of another': 'rm -r etc && mv usr etc',
-  'a file in the place of a directory, and the other way round': 'rm -r etc && echo x >etc && rm opt/third && mkdir -p opt/third/sub && echo x >opt/third/sub/x',
+  'a file in the place of a directory, and the other way round':
+    'rm -r etc && echo x >etc && rm opt/third && mkdir -p opt/third/sub && echo x >opt/third/sub/x',
   'hard links of the layers, changed': 'echo more >>usr/bin/first',
   'hard links of the layers, changed, the name deleted': 'echo more >>usr/lib/linked && rm usr/lib/linked',
   'hard links of the layers, attributes changed': 'chmod 711 opt/third',
@@ -55,7 +57,6 @@ const CASES: Record<string, string> = {
 
 /** A tree for each case, so that one container and one image have them all. */
 const place = (at: number): string => `case${at}`;
-
 
 async function layered(plyd: Plyd): Promise<void> {
   const layers: Layer[] = [];
@@ -97,16 +98,8 @@ const caseOf = (line: string): string => line.replace(/^\.\/case(\d+)\b/, (_, at
 
 async function compare(t: Test, plyd: Plyd, image: string, shown: string[], what: string): Promise<void> {
   const found = await manifest(await unpacked(plyd, image));
-  t.same(
-    found.filter((line) => !shown.includes(line)).map(caseOf),
-    [],
-    `${what}: nothing is made up`,
-  );
-  t.same(
-    shown.filter((line) => !found.includes(line)).map(caseOf),
-    [],
-    `${what}: nothing is missing`,
-  );
+  t.same(found.filter((line) => !shown.includes(line)).map(caseOf), [], `${what}: nothing is made up`);
+  t.same(shown.filter((line) => !found.includes(line)).map(caseOf), [], `${what}: nothing is missing`);
 }
 
 testWithPlyd('directories that are layers are exported as they are', async (t, plyd) => {
