@@ -48,6 +48,10 @@ typescript: node_modules/.package-lock.json
 	done
 	@[ dist/bin/plyfs -nt native-bindings/launcher/plyfs.c ] || { \
 	  $(CC) -std=gnu17 -O2 -Wall -Wextra -Werror -o dist/bin/plyfs.new native-bindings/launcher/plyfs.c && mv dist/bin/plyfs.new dist/bin/plyfs; }
+	@# Of a container's own files it can use none: static.
+	@[ dist/bin/ply-enter -nt native-bindings/launcher/ply-enter.c ] || { \
+	  $(CC) -std=gnu17 -O2 -Wall -Wextra -Werror -static -o dist/bin/ply-enter.new native-bindings/launcher/ply-enter.c && \
+	  mv dist/bin/ply-enter.new dist/bin/ply-enter; }
 
 check: build ## types, ESLint (with the folder rule), Prettier, the protocol tables
 	npx --no-install eslint --max-warnings 0 .

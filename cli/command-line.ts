@@ -1,7 +1,7 @@
 /** From the command line to a verb's Arguments, and the help: yargs does both. */
 import { createRequire } from 'node:module';
 import type { Argv, Options } from 'yargs';
-import { usualSocket } from './client';
+import { usualSocket } from '../client/connection';
 import { nearest, UsageError } from './errors';
 import { Arguments, type Verb } from './verb';
 import { find, GROUPS, names, VERBS } from './verbs/list';
@@ -81,18 +81,20 @@ function unknown(given: string, near: readonly string[]): UsageError {
   );
 }
 
+const PARSING = {
+  'boolean-negation': false,
+  'camel-case-expansion': false,
+  'dot-notation': false,
+  'greedy-arrays': false,
+  'parse-numbers': false,
+  'parse-positional-numbers': false,
+};
+
 /** yargs as we use it: words stay as they are written, nothing ends the process. */
 function options(parser: Argv): Argv {
   return parser
     .scriptName('ply')
-    .parserConfiguration({
-      'boolean-negation': false,
-      'camel-case-expansion': false,
-      'dot-notation': false,
-      'greedy-arrays': false,
-      'parse-numbers': false,
-      'parse-positional-numbers': false,
-    })
+    .parserConfiguration(PARSING)
     .exitProcess(false)
     .showHelpOnFail(false)
     .help(false)
@@ -114,6 +116,7 @@ function apart(list: readonly string[]): string[] {
 
 function parse(verb: Verb, name: string, given: readonly string[]): Request {
   const parser = options(yargs([])).options({ ...verb.options });
+  if (verb.stopsAtWords === true) parser.parserConfiguration({ ...PARSING, 'halt-at-non-option': true });
   const list = verb.options && Object.hasOwn(verb.options, 'o') ? apart(given) : given;
   let parsed: Readonly<Record<string, unknown>>;
   try {

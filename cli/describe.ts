@@ -1,11 +1,11 @@
 /** All of one object, as `inspect` shows it. */
-import type { Container, Image, Layer, Mount } from '../daemon/api/types';
-import { fields, type Paint, size } from './format';
+import type { ContainerDetail, ImageDetail, Layer, Mount, StackedLayer } from '../daemon/api/types';
+import { fields, type Paint, shortId, size } from './format';
 import { moment, mountState, status, written } from './shown';
 
 const textOf = (cell: ReturnType<typeof status>): string => (typeof cell === 'string' ? cell : cell.text);
 
-export function describeContainer(container: Container, paint: Paint): string {
+export function describeContainer(container: ContainerDetail, paint: Paint): string {
   return fields(
     [
       ['Container', container.name],
@@ -15,6 +15,7 @@ export function describeContainer(container: Container, paint: Paint): string {
       ['Created', moment(container.createdAt)],
       ['Started', moment(container.startedAt)],
       ['Mountpoint', container.mountpoint],
+      ['Lower', container.graphDriver.data.lowerDir],
       ['Upper', container.upper],
       ['Work', container.work],
       ['Options', container.options],
@@ -24,18 +25,29 @@ export function describeContainer(container: Container, paint: Paint): string {
   );
 }
 
-export function describeImage(image: Image, paint: Paint): string {
+export function describeImage(image: ImageDetail, paint: Paint): string {
+  const { config = null, architecture, os } = image.config ?? {};
+  const settings = Object.entries((config ?? {}) as Record<string, unknown>).filter(([, value]) => value !== null && value !== '');
   return fields(
     [
-      ['Image', image.name ?? image.id],
+      ['Image', image.names.length > 0 ? image.names : '<none>'],
       ['Id', image.id],
+      ['Digest', image.digest],
       ['Created', moment(image.createdAt)],
-      ['Layers', image.layers],
-      ['Size', size(image.size)],
+      ['Platform', [os, architecture].filter((word) => typeof word === 'string').join('/')],
+      ['Size', `${size(image.size)}, of which ${size(image.uniqueSize)} in layers that no other image has`],
       ['Containers', String(image.containers)],
+      ['Layers', [...image.stack].reverse().map(describeStacked)],
+      ['Chain ids', image.stack.flatMap(({ chainId }) => chainId ?? []).reverse()],
+      ['Config', settings.map(([name, value]) => `${name}=${JSON.stringify(value)}`)],
     ],
     paint,
   );
+}
+
+function describeStacked({ layer, diffId, source, size: bytes, blob }: StackedLayer): string {
+  const read = blob === null ? '' : ` (${blob.mediaType}, ${size(blob.size)}, sha256:${shortId(blob.digest)})`;
+  return `${diffId ?? layer}  ${size(bytes)}  from ${source}${read}`;
 }
 
 export function describeLayer(layer: Layer, paint: Paint): string {

@@ -1,17 +1,5 @@
 /** What ends a command other than well, and what is said of it. */
-import type { ApiError } from '../daemon/api/types';
-
-/** Codes of ours, where the API was not reached or does not count. */
-type LocalCode = 'usage' | 'no-daemon' | 'no-permission' | 'no-answer' | 'bad-answer' | 'changed' | 'failed';
-
-export type Failure = Omit<ApiError, 'code'> & { code: ApiError['code'] | LocalCode };
-
-/** It did not work: exit status 1. */
-export class PlyError extends Error {
-  constructor(readonly failure: Failure) {
-    super(failure.message);
-  }
-}
+import { type Failure, PlyError } from '../client/errors';
 
 /** The command line makes no sense: exit status 2. */
 export class UsageError extends PlyError {

@@ -2,8 +2,9 @@
 import fs from 'node:fs';
 import path from 'node:path';
 import type { Mount } from '../daemon/api/types';
-import type { Client } from './client';
-import { nearest, PlyError } from './errors';
+import type { Client } from '../client/client';
+import { PlyError } from '../client/errors';
+import { nearest } from './errors';
 
 const SHORTEST_ID = 4;
 
@@ -11,7 +12,7 @@ const SHORTEST_ID = 4;
 const HERE = process.cwd();
 
 export async function findMount(daemon: Client, word: string): Promise<Mount> {
-  const { mounts } = await daemon.get<{ mounts: Mount[] }>('/mounts');
+  const mounts = await daemon.mounts.list();
   const found = byPoint(mounts, word) ?? byId(mounts, word);
   if (found !== undefined) return found;
   const points = mounts.map(({ mountpoint }) => mountpoint);

@@ -3,7 +3,8 @@
  */
 import fs from 'node:fs';
 import { isatty } from 'node:tty';
-import { explained, type Failure, PlyError, UsageError } from './errors';
+import { type Failure, PlyError } from '../client/errors';
+import { explained, UsageError } from './errors';
 import { painter, type Paint } from './format';
 
 /** Whoever read our output has gone: no error, there is only nothing left to do. */
@@ -83,6 +84,11 @@ export class Output {
     if (!this.json) return;
     if (words.length > 1) this.value(results);
     else if (results.length > 0) this.value(results[0]);
+  }
+
+  /** One line on a terminal, written over by the next; nowhere else. "" takes it away. */
+  passing(text: string): void {
+    if (!this.json && isatty(2)) write(2, `\r${text}\x1b[K`);
   }
 
   /** Runs what may take long, with the seconds counted on a terminal. */

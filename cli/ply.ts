@@ -4,7 +4,7 @@
  */
 import fs from 'node:fs';
 import path from 'node:path';
-import { Client } from './client';
+import { Client } from '../client/client';
 import { understand, wantsJson } from './command-line';
 import { Output, ReaderGone } from './output';
 
@@ -17,14 +17,15 @@ function version(): string {
 
 async function main(): Promise<number> {
   const list = process.argv.slice(2);
-  const output = new Output(wantsJson(list));
+  let output = new Output(wantsJson(list));
   try {
     const request = understand(list);
+    if (request.action === 'run') output = new Output(request.args.flag('json')); // not that of a command in a container
     if (request.action === 'help') output.text(request.text);
     else if (request.action === 'version') {
       if (output.json) output.value({ version: version() });
       else output.text(`ply ${version()}\n`);
-    } else await request.verb.run(request.args, new Client(request.socket), output);
+    } else await request.verb.run(request.args, new Client({ socket: request.socket }), output);
   } catch (error) {
     if (!(error instanceof ReaderGone)) output.fail(error);
   }

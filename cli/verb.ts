@@ -1,6 +1,6 @@
 /** What a verb of ply is: its command line, its help, and what it does. A module of cli/verbs each; cli/verbs.ts is the list of them. */
 import type { Options } from 'yargs';
-import type { Client } from './client';
+import type { Client } from '../client/client';
 import type { Output } from './output';
 
 export interface Verb {
@@ -10,6 +10,8 @@ export interface Verb {
   readonly about: string;
   /** how many words it takes beside options; `words` names them, for the message when there are too few */
   readonly words: { readonly min: number; readonly max: number; readonly names: string };
+  /** options end at the first word: what follows belongs to a command */
+  readonly stopsAtWords?: boolean;
   readonly options?: Readonly<Record<string, Options>>;
   /** commands without `ply`, and what they are for */
   readonly examples: readonly (readonly [command: string, purpose: string])[];

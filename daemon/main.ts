@@ -8,6 +8,7 @@ import type { Writable } from 'node:stream';
 import { routes } from './api/routes';
 import { ApiServer } from './api/server';
 import type { Info } from './api/types';
+import { forgetImports } from './images/prune';
 import { type Config, ConfigError, HELP, readConfig } from './config';
 import { mayPassThrough } from './engine/privileges';
 import { AS_ASKED, hindrance, insteadOfUring, OVER_URING } from './engine/transport';
@@ -21,6 +22,7 @@ import { Handover } from './mounts/handover';
 import { Keeper } from './mounts/keeper';
 import { Locks } from './mounts/lock';
 import { refusalOf } from './mounts/peer';
+import { enterOwnNamespaces } from './mounts/rootless';
 import { Recovery } from './mounts/recovery';
 import { Supervisor } from './mounts/supervisor';
 import { MountWatch } from './mounts/watch';
@@ -34,7 +36,10 @@ export async function main(args: readonly string[]): Promise<void> {
     const asked = readConfig(args, process.env);
     if (asked.action === 'help') fs.writeSync(1, HELP);
     else if (asked.action === 'version') fs.writeSync(1, `plyd ${version()}\n`);
-    else await Daemon.start(asked.config);
+    else {
+      enterOwnNamespaces();
+      await Daemon.start(asked.config);
+    }
   } catch (error) {
     const expected = error instanceof ConfigError || error instanceof StoreError;
     fs.writeSync(2, `plyd: ${expected ? error.message : ((error as Error).stack ?? String(error))}\n`);
@@ -80,6 +85,8 @@ class Daemon {
       process.exit(1);
     });
     log.info({ version: daemon.version, root, socket: config.socket }, 'plyd starts');
+    const left = await forgetImports(catalog);
+    if (left.length > 0) log.info({ directories: left }, 'what an earlier plyd was importing is removed');
     await new Recovery(catalog, supervisor, events, log).run();
     sweepExports(root).then(
       (paths) => paths.length > 0 && log.warn({ paths }, 'removed what an export had begun that never ended'),

@@ -1,5 +1,4 @@
-import type { CommitProgress, CommitRequest, CommitResult } from '../../daemon/api/types';
-import { route } from '../client';
+import type { CommitRequest } from '../../daemon/api/types';
 import { size } from '../format';
 import { ProgressLine } from '../output';
 import type { Verb } from '../verb';
@@ -37,12 +36,9 @@ export const verb: Verb = {
     };
     const line = new ProgressLine(output.json);
     try {
-      const result = await daemon.work<{ progress: CommitProgress; result: CommitResult }>(
-        'POST',
-        route`/containers/${args.word(0)}/commit`,
-        request,
-        ({ bytes }) => line.show(`committing ${args.word(0)} … ${size(bytes)}`),
-      );
+      const work = daemon.containers.commit(args.word(0), request);
+      for await (const { bytes } of work) line.show(`committing ${args.word(0)} … ${size(bytes)}`);
+      const result = await work.result();
       line.end();
       if (output.json) output.value(result);
       else output.line(result.image.id);

@@ -1,4 +1,3 @@
-import type { Container } from '../../daemon/api/types';
 import type { Verb } from '../verb';
 
 export const verb: Verb = {
@@ -17,7 +16,7 @@ export const verb: Verb = {
   async run(args, daemon, output) {
     const name = args.text('name');
     const options = args.texts('o').join(',');
-    const container = await daemon.post<Container>('/containers', {
+    const container = await daemon.containers.create({
       image: args.word(0),
       ...(name !== undefined && { name }),
       ...(options !== '' && { options }),

@@ -1,5 +1,4 @@
 import type { Change } from '../../daemon/api/types';
-import { route } from '../client';
 import { type Colour, printable } from '../format';
 import type { Verb } from '../verb';
 
@@ -15,7 +14,7 @@ export const verb: Verb = {
     ["diff web1 | grep '^D'", 'what it deleted'],
   ],
   async run(args, daemon, output) {
-    const { changes } = await daemon.getSlowly<{ changes: Change[] }>(route`/containers/${args.word(0)}/diff`);
+    const changes = await daemon.containers.diff(args.word(0));
     if (output.json) output.value(changes);
     else if (output.terminal) {
       output.text(changes.map(({ kind, path }) => `${output.paint(COLOURS[kind], kind)} ${printable(path)}\n`).join(''));

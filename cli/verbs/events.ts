@@ -1,6 +1,6 @@
 import type { Event } from '../../daemon/api/types';
-import { query } from '../client';
-import { PlyError, UsageError } from '../errors';
+import { PlyError } from '../../client/errors';
+import { UsageError } from '../errors';
 import { printable, shortId } from '../format';
 import type { Output } from '../output';
 import type { Verb } from '../verb';
@@ -20,7 +20,9 @@ export const verb: Verb = {
   async run(args, daemon, output) {
     const since = args.text('since');
     if (since !== undefined && !/^\d{1,15}$/.test(since)) throw new UsageError(`--since takes the number of an event, not "${since}"`);
-    await daemon.lines(query('/events', { since }), (line) => output.line(output.json ? line : shown(JSON.parse(line) as Event, output)));
+    for await (const event of daemon.events({ since: since === undefined ? undefined : Number(since) })) {
+      output.line(output.json ? JSON.stringify(event) : shown(event, output));
+    }
     throw new PlyError({ code: 'no-answer', message: 'plyd ended the events: it was stopped, or this client was too slow' });
   },
 };

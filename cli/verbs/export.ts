@@ -1,6 +1,5 @@
 import path from 'node:path';
-import type { ExportProgress, ExportResult } from '../../daemon/api/types';
-import { route } from '../client';
+import type { ExportRequest } from '../../daemon/api/types';
 import { size } from '../format';
 import { ProgressLine } from '../output';
 import type { Verb } from '../verb';
@@ -34,18 +33,20 @@ export const verb: Verb = {
   notes:
     'The layers come out as they came in: with the same diffIDs, and uncompressed with the same bytes. The same image gives\nthe same file. It is plyd that writes it.',
   async run(args, daemon, output) {
-    const [format, compress] = [args.text('format'), args.text('compress')];
+    const [format, compress] = [args.text('format'), args.text('compress')] as [ExportRequest['format'], ExportRequest['compress']];
     const line = new ProgressLine(output.json);
     try {
-      const result = await daemon.work<{ progress: ExportProgress; result: ExportResult }>(
-        'POST',
-        route`/images/${args.word(0)}/export`,
-        { path: path.resolve(args.word(1)), ...(format !== undefined && { format }), ...(compress !== undefined && { compress }) },
-        ({ bytes, totalBytes, layers, totalLayers }) => {
-          const total = totalBytes > bytes ? ` of ${size(totalBytes)}` : '';
-          line.show(`exporting ${args.word(0)} … ${size(bytes)}${total}, layer ${Math.min(layers + 1, totalLayers)} of ${totalLayers}`);
-        },
-      );
+      const request = {
+        path: path.resolve(args.word(1)),
+        ...(format !== undefined && { format }),
+        ...(compress !== undefined && { compress }),
+      };
+      const work = daemon.images.export(args.word(0), request);
+      for await (const { bytes, totalBytes, layers, totalLayers } of work) {
+        const total = totalBytes > bytes ? ` of ${size(totalBytes)}` : '';
+        line.show(`exporting ${args.word(0)} … ${size(bytes)}${total}, layer ${Math.min(layers + 1, totalLayers)} of ${totalLayers}`);
+      }
+      const result = await work.result();
       line.end();
       if (output.json) output.value(result);
       else output.line(`${result.path}: ${size(result.size)}, ${result.digest}`);

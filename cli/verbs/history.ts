@@ -1,5 +1,4 @@
 import type { HistoryEntry } from '../../daemon/api/types';
-import { route } from '../client';
 import { ago, shortId, size, table } from '../format';
 import type { Verb } from '../verb';
 
@@ -20,7 +19,7 @@ export const verb: Verb = {
   ],
   notes: 'An id is known of the image only; the steps before it are <missing>, as docker has it.',
   async run(args, daemon, output) {
-    const { history } = await daemon.get<{ history: HistoryEntry[] }>(route`/images/${args.word(0)}/history`);
+    const history = await daemon.images.history(args.word(0));
     const whole = args.flag('no-trunc');
     const idOf = ({ id }: HistoryEntry): string => (id === null ? '<missing>' : whole ? id : shortId(id));
     if (output.json) output.value(history);

@@ -1,4 +1,3 @@
-import type { Image } from '../../daemon/api/types';
 import type { Verb } from '../verb';
 
 export const verb: Verb = {
@@ -12,7 +11,7 @@ export const verb: Verb = {
   ],
   async run(args, daemon, output) {
     const [name, ...layers] = args.words;
-    const image = await daemon.post<Image>('/images', { name, layers });
+    const image = await daemon.images.create({ name, layers });
     if (output.json) output.value(image);
     else output.line(image.id);
   },

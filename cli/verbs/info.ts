@@ -1,4 +1,3 @@
-import type { Info } from '../../daemon/api/types';
 import { ago, count, fields } from '../format';
 import type { Verb } from '../verb';
 
@@ -11,7 +10,7 @@ export const verb: Verb = {
     ['info --json | jq .counts', 'for programs'],
   ],
   async run(_, daemon, output) {
-    const info = await daemon.get<Info>('/info');
+    const info = await daemon.info();
     if (output.json) {
       output.value(info);
       return;

@@ -1,7 +1,6 @@
-import type { Container, Image, Layer } from '../../daemon/api/types';
-import { type Client, query, route } from '../client';
+import type { Client } from '../../client/client';
+import { PlyError } from '../../client/errors';
 import { describeContainer, describeImage, describeLayer, describeMount } from '../describe';
-import { PlyError } from '../errors';
 import { findMount } from '../find-mount';
 import type { Paint } from '../format';
 import type { Verb } from '../verb';
@@ -17,15 +16,15 @@ type Kind = 'container' | 'image' | 'layer' | 'mount';
 /** In the order in which a name is looked for. */
 const KINDS: Record<Kind, (daemon: Client, word: string) => Promise<Found>> = {
   container: async (daemon, word) => {
-    const object = await daemon.getSlowly<Container>(query(route`/containers/${word}`, { size: true }));
+    const object = await daemon.containers.get(word, { size: true });
     return { toJSON: () => object, text: (paint) => describeContainer(object, paint) };
   },
   image: async (daemon, word) => {
-    const object = await daemon.get<Image>(route`/images/${word}`);
+    const object = await daemon.images.get(word);
     return { toJSON: () => object, text: (paint) => describeImage(object, paint) };
   },
   layer: async (daemon, word) => {
-    const object = await daemon.get<Layer>(route`/layers/${word}`);
+    const object = await daemon.layers.get(word);
     return { toJSON: () => object, text: (paint) => describeLayer(object, paint) };
   },
   mount: async (daemon, word) => {
@@ -62,9 +61,9 @@ async function search(daemon: Client, word: string, kinds: readonly Kind[]): Pro
     try {
       return await KINDS[kind](daemon, word);
     } catch (error) {
-      if (!(error instanceof PlyError) || error.failure.code !== 'not-found') throw error;
+      if (!(error instanceof PlyError) || error.code !== 'not-found') throw error;
       if (kinds.length === 1) throw error;
-      for (const name of error.failure.near ?? []) near.add(name);
+      for (const name of error.near) near.add(name);
     }
   }
   throw new PlyError({

@@ -1,5 +1,4 @@
 import path from 'node:path';
-import type { Layer } from '../../daemon/api/types';
 import { UsageError } from '../errors';
 import type { Verb } from '../verb';
 
@@ -20,11 +19,7 @@ export const verb: Verb = {
     }
     await output.each(
       args.words,
-      (word) =>
-        output.patiently(
-          `indexing ${word}`,
-          daemon.post<Layer>('/layers', { path: path.resolve(word), ...(name !== undefined && { name }) }),
-        ),
+      (word) => output.patiently(`indexing ${word}`, daemon.layers.add({ path: path.resolve(word), ...(name !== undefined && { name }) })),
       ({ id }) => output.line(id),
     );
   },

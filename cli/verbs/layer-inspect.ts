@@ -1,5 +1,3 @@
-import type { Layer } from '../../daemon/api/types';
-import { route } from '../client';
 import { describeLayer } from '../describe';
 import type { Verb } from '../verb';
 
@@ -14,7 +12,7 @@ export const verb: Verb = {
   async run(args, daemon, output) {
     await output.each(
       args.words,
-      (word) => daemon.get<Layer>(route`/layers/${word}`),
+      (word) => daemon.layers.get(word),
       (layer, word) => output.text((word === args.words[0] ? '' : '\n') + describeLayer(layer, output.paint)),
     );
   },

@@ -1,4 +1,3 @@
-import type { Layer } from '../../daemon/api/types';
 import { ago, shortId, size, table } from '../format';
 import type { Verb } from '../verb';
 
@@ -12,7 +11,7 @@ export const verb: Verb = {
     ['layer verify $(ply layer ls -q)', 'see whether any has changed'],
   ],
   async run(args, daemon, output) {
-    const { layers } = await daemon.get<{ layers: Layer[] }>('/layers');
+    const layers = await daemon.layers.list();
     if (output.json) output.value(layers);
     else if (args.flag('quiet')) output.text(layers.map(({ id }) => `${shortId(id)}\n`).join(''));
     else {

@@ -1,4 +1,3 @@
-import { route } from '../client';
 import type { Verb } from '../verb';
 
 export const verb: Verb = {
@@ -10,7 +9,7 @@ export const verb: Verb = {
     await output.each(
       args.words,
       async (word) => {
-        await daemon.delete(route`/layers/${word}`);
+        await daemon.layers.remove(word);
         return { removed: word };
       },
       (_, word) => output.line(word),

@@ -1,6 +1,5 @@
 import type { LayerVerification } from '../../daemon/api/types';
-import { route } from '../client';
-import { PlyError } from '../errors';
+import { PlyError } from '../../client/errors';
 import { printable } from '../format';
 import { deviations } from '../shown';
 import type { Verb } from '../verb';
@@ -21,7 +20,7 @@ export const verb: Verb = {
     await output.each(
       args.words,
       async (word) => {
-        const found = await output.patiently(`reading ${word}`, daemon.post<LayerVerification>(route`/layers/${word}/verify`));
+        const found = await output.patiently(`reading ${word}`, daemon.layers.verify(word));
         if (!found.ok) output.status = 1;
         return found;
       },

@@ -1,4 +1,3 @@
-import type { Mount } from '../../daemon/api/types';
 import { mountRequest } from '../mount-options';
 import type { Verb } from '../verb';
 
@@ -24,7 +23,7 @@ export const verb: Verb = {
   notes: `workdir is an empty directory on the file system of upperdir. \\: and \\, and \\\\ stand for a colon, a comma and a backslash in
 a name. The other options are those of plyfs: \`plyfs --help\` lists them.`,
   async run(args, daemon, output) {
-    const mount = await daemon.post<Mount>('/mounts', mountRequest(args.texts('o').join(','), args.word(0)));
+    const mount = await daemon.mounts.add(mountRequest(args.texts('o').join(','), args.word(0)));
     if (output.json) output.value(mount);
     else output.line(mount.id);
   },

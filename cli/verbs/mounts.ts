@@ -1,4 +1,3 @@
-import type { Mount } from '../../daemon/api/types';
 import { ago, shortId, table } from '../format';
 import { mountState } from '../shown';
 import type { Verb } from '../verb';
@@ -13,7 +12,7 @@ export const verb: Verb = {
     ['mounts --json', 'with their layers and options'],
   ],
   async run(args, daemon, output) {
-    const { mounts } = await daemon.get<{ mounts: Mount[] }>('/mounts');
+    const mounts = await daemon.mounts.list();
     if (output.json) output.value(mounts);
     else if (args.flag('quiet')) output.text(mounts.map(({ id }) => `${shortId(id)}\n`).join(''));
     else {

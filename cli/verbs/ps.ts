@@ -1,5 +1,4 @@
 import type { Container } from '../../daemon/api/types';
-import { query } from '../client';
 import { ago, type Cell, shortId, table } from '../format';
 import { status, written } from '../shown';
 import type { Verb } from '../verb';
@@ -20,8 +19,7 @@ export const verb: Verb = {
   ],
   async run(args, daemon, output) {
     const sized = args.flag('size');
-    const path = query('/containers', { size: sized });
-    const { containers } = await (sized ? daemon.getSlowly<Answer>(path) : daemon.get<Answer>(path));
+    const containers = await daemon.containers.list({ size: sized });
     const listed = containers.filter(({ state }) => args.flag('all') || state === 'running' || state === 'failed');
     if (output.json) output.value(listed);
     else if (args.flag('quiet')) output.text(listed.map(({ id }) => `${shortId(id)}\n`).join(''));
@@ -37,10 +35,6 @@ export const verb: Verb = {
     }
   },
 };
-
-interface Answer {
-  containers: Container[];
-}
 
 function row(container: Container, sized: boolean): Cell[] {
   const size = sized ? [container.size ? written(container.size) : ''] : [];

@@ -1,4 +1,3 @@
-import { query, route } from '../client';
 import type { Verb } from '../verb';
 
 export const verb: Verb = {
@@ -15,7 +14,7 @@ export const verb: Verb = {
     await output.each(
       args.words,
       async (word) => {
-        await daemon.delete(query(route`/containers/${word}`, { force: args.flag('force') }));
+        await daemon.containers.remove(word, { force: args.flag('force') });
         return { removed: word };
       },
       (_, word) => output.line(word),

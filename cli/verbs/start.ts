@@ -1,5 +1,3 @@
-import type { Container } from '../../daemon/api/types';
-import { route } from '../client';
 import type { Verb } from '../verb';
 
 export const verb: Verb = {
@@ -13,7 +11,7 @@ export const verb: Verb = {
   async run(args, daemon, output) {
     await output.each(
       args.words,
-      (word) => daemon.post<Container>(route`/containers/${word}/start`),
+      (word) => daemon.containers.start(word),
       ({ mountpoint, id }) => output.line(mountpoint ?? id),
     );
   },

@@ -1,5 +1,3 @@
-import type { Container } from '../../daemon/api/types';
-import { query, route } from '../client';
 import type { Verb } from '../verb';
 
 export const verb: Verb = {
@@ -15,7 +13,7 @@ export const verb: Verb = {
     process.chdir('/'); // or we might be what keeps it busy
     await output.each(
       args.words,
-      (word) => daemon.post<Container>(query(route`/containers/${word}/stop`, { lazy: args.flag('lazy') })),
+      (word) => daemon.containers.stop(word, { lazy: args.flag('lazy') }),
       (_, word) => output.line(word),
     );
   },

@@ -1,5 +1,4 @@
 import type { ImageTree, LayerShare, TreeEntry } from '../../daemon/api/types';
-import { route } from '../client';
 import { count, printable, shortId, size, table } from '../format';
 import type { Output } from '../output';
 import type { Verb } from '../verb';
@@ -23,16 +22,14 @@ export const verb: Verb = {
     const withHidden = args.flag('hidden');
     const withPaths = withHidden || args.flag('paths');
     const entries: TreeEntry[] = [];
-    const kept: TreeEntry[] = [];
-    const tree = await output.patiently(
-      `reading ${args.word(0)}`,
-      daemon.work<{ progress: TreeEntry[]; result: ImageTree }>('GET', route`/images/${args.word(0)}/tree`, undefined, (some) => {
-        if (output.json) kept.push(...some);
-        else if (withPaths) entries.push(...some);
-      }),
-    );
+    const work = daemon.images.tree(args.word(0));
+    const read = async (): Promise<ImageTree> => {
+      for await (const some of work) if (output.json || withPaths) for (const entry of some) entries.push(entry);
+      return work.result();
+    };
+    const tree = await output.patiently(`reading ${args.word(0)}`, read());
     if (output.json) {
-      output.value({ ...tree, entries: kept });
+      output.value({ ...tree, entries });
       return;
     }
     for (const entry of entries) show(entry, tree.layers.length, withHidden, output);

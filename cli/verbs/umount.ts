@@ -1,4 +1,3 @@
-import { query, route } from '../client';
 import { findMount } from '../find-mount';
 import type { Verb } from '../verb';
 
@@ -17,7 +16,7 @@ export const verb: Verb = {
       args.words,
       async (word) => {
         const mount = await findMount(daemon, word);
-        await daemon.delete(query(route`/mounts/${mount.id}`, { lazy: args.flag('lazy') }));
+        await daemon.mounts.remove(mount.id, { lazy: args.flag('lazy') });
         return mount;
       },
       (_, word) => output.line(word),

@@ -3,9 +3,13 @@ import { z } from 'zod';
 import { commitContainer } from '../images/commit';
 import { exportImage } from '../images/export';
 import { history, tree } from '../images/images';
+import { describeImage } from '../images/inspect';
 import type { Containers } from '../mounts/containers';
 import type { Events } from '../mounts/events';
 import { bytes, type Keeper } from '../mounts/keeper';
+import { importImage } from '../images/import';
+import { prune } from '../images/prune';
+import { fsck, usage } from '../images/store-work';
 import { addLayer, type Catalog, removeLayer, shortId, verifyLayer } from '../store';
 import { openApi } from './openapi';
 import { type Route, route, stream, work } from './route';
@@ -54,6 +58,7 @@ export function routes(daemon: Daemon): Route[] {
     ...layerRoutes(daemon),
     ...imageRoutes(daemon),
     ...containerRoutes(daemon),
+    ...storeRoutes(daemon),
   ];
   return all;
 }
@@ -179,21 +184,36 @@ function imageRoutes({ catalog, events }: Daemon): Route[] {
     route({
       method: 'GET',
       path: '/v1/images/{ref}',
-      summary: 'One image',
-      answer: S.Image,
+      summary: 'One image: its config, and where each of its layers came from',
+      answer: S.ImageDetail,
       fails: [404],
-      handle: ({ ref }) => catalog.images.get(ref),
+      handle: ({ ref }) => describeImage(catalog, ref),
+    }),
+    route({
+      method: 'POST',
+      path: '/v1/images/{ref}/tag',
+      summary: 'Gives an image a further name; one that another image has moves',
+      body: S.TagRequest,
+      answer: S.Image,
+      fails: [404, 413],
+      handle: ({ ref, body }) => {
+        const image = catalog.images.tag(ref, body.name);
+        events.emit({ type: 'image.tag', id: image.id, name: body.name });
+        return image;
+      },
     }),
     route({
       method: 'DELETE',
       path: '/v1/images/{ref}',
-      summary: 'Forgets an image that no container is made of; its layers stay',
+      summary: 'Forgets an image that no container is made of, its layers stay; of one with several names only that by which it is called',
+      answer: S.ImageRemoval,
       fails: [404, 409],
       handle: ({ ref }) => {
-        const { id, name } = catalog.images.get(ref);
-        catalog.images.remove(ref);
-        events.emit({ type: 'image.rm', id, ...(name !== null && { name }) });
-        return undefined;
+        const removal = catalog.images.remove(ref);
+        const { id, removed, untagged } = removal;
+        for (const name of untagged) events.emit({ type: 'image.untag', id, name });
+        if (removed) events.emit({ type: 'image.rm', id, ...(untagged.length > 0 && { name: untagged[0] }) });
+        return removal;
       },
     }),
     route({
@@ -228,6 +248,66 @@ function imageRoutes({ catalog, events }: Daemon): Route[] {
   ];
 }
 
+const repairing = z.strictObject({ repair: S.yesOrNo });
+
+function storeRoutes({ catalog, containers, events }: Daemon): Route[] {
+  return [
+    work({
+      method: 'POST',
+      path: '/v1/images/import',
+      summary: 'Imports the image that a file or directory holds: OCI layout, docker-archive, or tar of a root directory',
+      body: S.ImportRequest,
+      progress: S.ImportEvent,
+      result: S.ImportResult,
+      line: S.ImportLine,
+      fails: [413],
+      handle: async ({ body, signal }, report) => {
+        const { path, tags, maxSize } = body;
+        const result = await importImage(catalog, path, { tags, maxSize, signal, progress: report });
+        for (const { id, name } of result.images) events.emit({ type: 'image.import', id, ...(name !== null && { name }) });
+        return result;
+      },
+    }),
+    route({
+      method: 'POST',
+      path: '/v1/prune',
+      summary: 'Removes what nothing refers to: images without a name (with `all`: without a container), layers, objects, leftovers',
+      query: z.strictObject({ all: S.yesOrNo }),
+      answer: S.Pruned,
+      fails: [413],
+      handle: async ({ query }) => {
+        const pruned = await prune(catalog, query.all === 'true');
+        events.emit({ type: 'prune', id: '', detail: `${pruned.bytes} bytes` });
+        return pruned;
+      },
+    }),
+    work({
+      method: 'POST',
+      path: '/v1/fsck',
+      summary: 'Verifies catalog, indexes, objects and the directories of containers; `repair` removes what is damaged or left over',
+      query: repairing,
+      progress: S.FsckEvent,
+      result: S.FsckResult,
+      line: S.FsckLine,
+      fails: [413],
+      handle: ({ query, signal }, report) => fsck(catalog, { repair: query.repair === 'true', signal, progress: report }),
+    }),
+    route({
+      method: 'GET',
+      path: '/v1/df',
+      summary: 'What the store holds, and what would be freed; `verbose` lists images, layers and containers',
+      query: z.strictObject({ verbose: S.yesOrNo }),
+      answer: S.DiskUsage,
+      fails: [],
+      handle: async ({ query }) => {
+        const isVerbose = query.verbose === 'true';
+        const [store, written] = await Promise.all([usage(catalog, isVerbose), containers.usage()]);
+        return { ...store, containers: written.row, ...(isVerbose && { containerList: written.list }) };
+      },
+    }),
+  ];
+}
+
 function containerRoutes({ catalog, containers, events }: Daemon): Route[] {
   const size = z.strictObject({ size: S.yesOrNo });
   return [
@@ -258,11 +338,11 @@ function containerRoutes({ catalog, containers, events }: Daemon): Route[] {
       path: '/v1/containers/{ref}',
       summary: 'One container; with `size`, what it wrote',
       query: size,
-      answer: S.Container,
+      answer: S.ContainerDetail,
       fails: [404],
-      handle: ({ ref, query }) => {
-        const container = catalog.containers.get(ref);
-        return query.size === 'true' ? containers.withSize(container) : container;
+      handle: async ({ ref, query }) => {
+        const container = containers.detail(catalog.containers.get(ref));
+        return query.size === 'true' ? { ...container, ...(await containers.withSize(container)) } : container;
       },
     }),
     route({

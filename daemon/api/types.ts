@@ -15,12 +15,17 @@
  *   POST   /v1/layers  {path, name?}    → 201 Layer (long: indexing)     GET/DELETE /v1/layers/{ref}
  *   POST   /v1/layers/{ref}/verify      → LayerVerification
  *   GET    /v1/images                   → {images: Image[]}
- *   POST   /v1/images  {name, layers}   → 201 Image                      GET/DELETE /v1/images/{ref}
+ *   POST   /v1/images  {name, layers}   → 201 Image                      GET /v1/images/{ref} → ImageDetail
+ *   POST   /v1/images/{ref}/tag {name}  → Image                          DELETE /v1/images/{ref} → ImageRemoval
  *   GET    /v1/images/{ref}/history     → {history: HistoryEntry[]}
  *   GET    /v1/images/{ref}/tree        → Line<TreeEntry[], ImageTree>
  *   POST   /v1/images/{ref}/export   ExportRequest → Line<ExportProgress, ExportResult>
+ *   POST   /v1/images/import  ImportRequest → Line<ImportEvent, ImportResult>
+ *   POST   /v1/prune[?all=true]         → Pruned
+ *   POST   /v1/fsck[?repair=true]       → Line<FsckEvent, FsckResult>
+ *   GET    /v1/df[?verbose=true]        → DiskUsage
  *   GET    /v1/containers[?size=true]   → {containers: Container[]}
- *   POST   /v1/containers {image, name?, options?} → 201 Container       GET /v1/containers/{ref}[?size=true]   DELETE /v1/containers/{ref}[?force=true]
+ *   POST   /v1/containers {image, name?, options?} → 201 Container       GET /v1/containers/{ref}[?size=true] → ContainerDetail   DELETE /v1/containers/{ref}[?force=true]
  *   POST   /v1/containers/{ref}/start   → Container (mountpoint is set)  POST /v1/containers/{ref}/stop[?lazy=true] → Container
  *   GET    /v1/containers/{ref}/diff    → {changes: Change[]}
  *   POST   /v1/containers/{ref}/commit  CommitRequest → Line<CommitProgress, CommitResult>
@@ -49,6 +54,9 @@ export interface ApiError {
   by?: string[];
   processes?: { pid: number; command: string }[];
 }
+
+/** Of an answer that takes long. The last line has the result or the error. */
+export type Line<P, R> = { progress: P } | { result: R } | { error: ApiError };
 
 export interface Info {
   version: string;
@@ -110,6 +118,12 @@ export interface Layer {
   blob: { digest: string; mediaType: string; size: number } | null;
 }
 
+export interface LayerRequest {
+  /** of a directory, absolute */
+  path: string;
+  name?: string;
+}
+
 export interface LayerVerification {
   ok: boolean;
   /** relative to the layer; at most 1,000 of each */
@@ -118,17 +132,72 @@ export interface LayerVerification {
   removed: string[];
 }
 
+export interface ImageRequest {
+  name: string;
+  /** topmost first */
+  layers: string[];
+}
+
 export interface Image {
   /** of an imported one the sha256 of its config */
   id: string;
-  /** null: it has none any more */
+  /** the oldest of its names; null: it has none any more */
   name: string | null;
+  names: string[];
   /** topmost first */
   layers: string[];
   createdAt: string;
   /** each layer counted once */
   size: number;
+  /** of the layers that no other image has */
+  uniqueSize: number;
   containers: number;
+}
+
+/** One of an image's layers, from the bottom. */
+export interface StackedLayer {
+  layer: string;
+  kind: Layer['kind'];
+  /** "sha256:…" of the uncompressed tar; null: a directory */
+  diffId: string | null;
+  /** "sha256:…" of this layer and all below it, as the OCI image specification has it; null: there is a directory among them */
+  chainId: string | null;
+  /** what it was imported or committed from; of a directory its path */
+  source: string;
+  size: number;
+  /** as it was read */
+  blob: Layer['blob'];
+}
+
+export interface ImageDetail extends Image {
+  /** "sha256:…" of the config; null: it has none, as its layers are directories */
+  digest: string | null;
+  /** the OCI image config, as it was read */
+  config: Record<string, unknown> | null;
+  /** docker's: the diffIDs from the bottom ("sha256:…"); of directories their tree digests ("tree:…") */
+  rootFS: { type: 'layers'; layers: string[] };
+  /** bottom first */
+  stack: StackedLayer[];
+}
+
+export interface TagRequest {
+  /** NAME or NAME:TAG; one that another image has moves */
+  name: string;
+}
+
+export interface ImageRemoval {
+  id: string;
+  /** names that are free now */
+  untagged: string[];
+  /** false: it has other names */
+  removed: boolean;
+}
+
+export interface ContainerRequest {
+  image: string;
+  name?: string;
+  /** further mount options, as of `plyfs -o` */
+  options?: string;
 }
 
 export interface Container {
@@ -148,6 +217,11 @@ export interface Container {
   options: string;
   /** with size=true: what the container wrote */
   size?: { bytes: number; files: number; whiteouts: number };
+}
+
+export interface ContainerDetail extends Container {
+  /** docker's: what its file system is made of. `lowerDir` is topmost first: layers' directories, in the store or outside; `mergedDir` is where it is mounted */
+  graphDriver: { name: 'plyfs'; data: { lowerDir: string[]; upperDir: string; workDir: string; mergedDir: string } };
 }
 
 /** docker's letters: added, changed, deleted. A changed directory is named for what is in it too. */
@@ -264,6 +338,10 @@ export interface Event {
     | 'layer.add'
     | 'layer.rm'
     | 'image.create'
+    | 'image.tag'
+    | 'image.untag'
+    | 'image.import'
+    | 'prune'
     | 'image.rm'
     | 'container.create'
     | 'container.start'
@@ -315,4 +393,43 @@ export interface Pruned {
   leftovers: number;
   /** freed: contents, indexes, framings, leftovers */
   bytes: number;
+}
+
+export interface FsckProblem {
+  kind: 'catalog' | 'layer' | 'object' | 'container' | 'leftover';
+  /** id, digest, name or path */
+  name: string;
+  message: string;
+  repaired: boolean;
+}
+
+/** POST /v1/fsck[?repair=true]: a line each, while it runs. */
+export type FsckEvent = { type: 'progress'; bytes: number; total: number } | { type: 'problem'; problem: FsckProblem };
+
+export interface FsckResult {
+  ok: boolean;
+  problems: FsckProblem[];
+  checked: { layers: number; objects: number; containers: number; bytes: number };
+}
+
+export interface UsageRow {
+  total: number;
+  /** images: a container is made of it; containers: it runs; layers: an image has it; objects: a layer has it */
+  active: number;
+  /** bytes of files */
+  size: number;
+  /** what would be freed if all went that is not active */
+  reclaimable: number;
+}
+
+/** GET /v1/df[?verbose=true]. An image's size is what its layers take, each object once; what images share counts for each of them, and once in all. */
+export interface DiskUsage {
+  images: UsageRow;
+  containers: UsageRow;
+  layers: UsageRow;
+  objects: UsageRow;
+  /** `unique` goes with it, `shared` others have too */
+  imageList?: { id: string; name: string | null; containers: number; size: number; shared: number; unique: number }[];
+  layerList?: { id: string; kind: 'directory' | 'imported'; images: number; size: number; shared: number; unique: number }[];
+  containerList?: { id: string; name: string; state: string; size: number }[];
 }

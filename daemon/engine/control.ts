@@ -8,7 +8,8 @@
  *
  *   descriptors   more descriptors for the request that follows: one message carries 250 at most, a mount may have 500 layers. No answer.
  *   mount         serve a mount. Its descriptors, in this order: the device (/dev/fuse, mounted already, its INIT unread), the layers
- *                 (O_PATH directories, topmost first), and when `writable` the upper and the work directory. The engine owns them from
+ *                 (O_PATH directories, topmost first; of an imported one that is `layers/<id>` of its store), with `imported` the store's
+ *                 `objects/`, and when `writable` the upper and the work directory. The engine owns them from
  *                 then on. Answered when the mount is usable, or with an error; the mounting and, after an error, unmounting of the
  *                 mountpoint is the sender's.
  *   list          the mounts that are served, those with an index above `after`, as many as one message holds: `more` says that there are others.
@@ -36,6 +37,8 @@ export interface MountRequest {
   options: MountOptions;
   /** byte string (options.ts): where it is mounted, for unmounting at the engine's end and for people */
   mountpoint: string;
+  /** for each layer: the id of an imported one, or '' for a directory; absent: all are directories */
+  imported?: string[];
   /** the upper and the work directory come after the layers */
   writable: boolean;
   /** of the mounted file system, as in mountinfo: at its end the engine unmounts this one, and nothing else that may be there by then */

@@ -4,6 +4,7 @@
  */
 import fs from 'node:fs';
 import { native } from '../../native-bindings/index';
+import { onTrouble } from '../layers/trouble';
 import type { Level, Log } from '../log';
 import { shown, type Transport } from '../mounts/options';
 import { planOf } from '../mounts/plan';
@@ -108,6 +109,7 @@ export class Engine {
 
   constructor(private readonly options: EngineOptions) {
     this.log = options.log;
+    onTrouble((what) => this.log.error({}, what));
     native.raiseFileLimit();
     native.umask(0);
     this.memory = makeMemory();
@@ -225,7 +227,7 @@ export class Engine {
     }
   }
 
-  private begin({ options, mountpoint, dev, writable, level, tag }: MountRequest, descriptors: readonly number[]): number {
+  private begin({ options, mountpoint, dev, writable, level, tag, imported }: MountRequest, descriptors: readonly number[]): number {
     if (this.ending) throw new MountRefused('the engine is ending');
     if (this.level !== undefined && this.level !== level) {
       throw new MountRefused(
@@ -234,12 +236,14 @@ export class Engine {
     }
     if (this.mounts.size >= MOST_MOUNTS) throw new MountDeclined(`an engine serves ${MOST_MOUNTS} mounts at most`);
     const [device, ...directories] = descriptors;
-    const own = writable ? 2 : 0;
-    if (device === undefined || directories.length < own + 1) throw new MountRefused('the mount request came without its descriptors');
+    const own = (writable ? 2 : 0) + (imported === undefined ? 0 : 1);
+    if (device === undefined || directories.length < own + 1 || (imported !== undefined && imported.length !== directories.length - own))
+      throw new MountRefused('the mount request came without its descriptors');
     const layers = directories.slice(0, directories.length - own);
-    const [upper = -1, work = -1] = directories.slice(layers.length);
+    const [upper = -1, work = -1] = directories.slice(layers.length + (imported === undefined ? 0 : 1));
+    const store = imported && { imported: { objectsFd: directories[layers.length], ids: imported } };
     const wanted = options.transport ?? this.options.transport;
-    const index = this.mounting.begin(options, { device, layers, upper, work }, level, wanted);
+    const index = this.mounting.begin(options, { device, layers, upper, work, ...store }, level, wanted);
     this.level = level;
     this.hadMount = true;
     this.mounts.set(index, { index, mountpoint, dev, level, layers: layers.length, writable, ...(tag !== undefined && { tag }) });

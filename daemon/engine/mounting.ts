@@ -12,7 +12,7 @@ import { type Capabilities, DEFAULT_WISHES, negotiate, type Negotiation } from '
 import { type Buffers, makeBuffers } from './channel';
 import type { TransportInfo } from './control';
 import { Interrupts } from './interrupts';
-import type { MountSpec, Overlay } from './overlay';
+import type { ImportedLayers, MountSpec, Overlay } from './overlay';
 import { mayPassThrough, mayUseTrusted } from './privileges';
 import { ringBytes, RING_PAGES } from './ring';
 import { AS_ASKED, hindrance, insteadOfUring, OVER_URING, ringFailure } from './transport';
@@ -29,6 +29,7 @@ export class MountDeclined extends MountRefused {}
 export interface MountDescriptors {
   device: number;
   layers: number[];
+  imported?: ImportedLayers;
   upper: number;
   work: number;
 }
@@ -67,13 +68,14 @@ export class Mounting {
   }
 
   /** Returns the mount's index; the workers attach to it. Throws for the user, and then the descriptors are still the caller's. */
-  begin(options: MountOptions, { device, layers, upper, work }: MountDescriptors, level: number, wanted: Wanted): number {
+  begin(options: MountOptions, { device, layers, imported, upper, work }: MountDescriptors, level: number, wanted: Wanted): number {
     const asked = this.choose(wanted);
     const [agreed, transport] = this.receiveInit(device, options, asked, wanted);
     const spec: MountSpec = {
       upperFd: upper,
       workFd: work,
       layerFds: layers,
+      ...(imported && { imported }),
       deviceFd: device,
       flags: flagsOf(options, agreed.capabilities),
       squashUid: options.squashUid ?? -1,

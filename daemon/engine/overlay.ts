@@ -1,9 +1,9 @@
 /** What the engine needs of the overlay, so that a test can have its worker loop serve something simpler over a real mount. */
 import type { Operations } from '../protocol/operations';
-import type { MountSpec } from '../overlay/setup';
+import type { ImportedLayers, MountSpec } from '../overlay/setup';
 import type { WorkerContext } from '../overlay/worker';
 
-export type { MountSpec };
+export type { ImportedLayers, MountSpec };
 
 /** One worker's view of a mount. */
 export interface ServedOperations extends Operations {

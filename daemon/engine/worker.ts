@@ -6,6 +6,7 @@
 import { workerData } from 'node:worker_threads';
 import { native } from '../../native-bindings/index';
 import { Errno } from '../errno';
+import { onTrouble } from '../layers/trouble';
 import { type Level, type Log, openLineLog } from '../log';
 import { Control, Limits, MountState, MountWord, WorkerSlot } from '../overlay/table/layout';
 import { Memory } from '../overlay/table/memory';
@@ -103,6 +104,7 @@ class Worker {
     this.epoll = must(native.epollCreate(), 'epoll_create');
     must(native.epollAdd(this.epoll, this.eventfd, EPOLLIN, WAKE), 'epoll_ctl');
     this.log = openLineLog(start.logLevel, { name: 'plyfs-engine', worker: start.worker });
+    onTrouble((what) => this.log.error({}, what));
     this.session = new Session(context, this.log, () => wakeAll(memory));
   }
 

@@ -16,7 +16,7 @@ import {
   resolvePoint,
 } from './prepare';
 import { measure, type Size } from './size';
-import { imitate } from './imitate';
+import { imitate, type Unreadable, type Source } from './imitate';
 
 export interface Calls {
   prepare(request: PrepareRequest): Prepared;
@@ -28,8 +28,8 @@ export interface Calls {
   holders(request: HoldersRequest): Holder[];
   /** does a directory answer that the server of its mount is gone (ENOTCONN)? */
   isDead(request: { path: string }): boolean;
-  /** gives a directory another one's attributes; why it could not be read, if so */
-  imitate(request: { from: string; to: string }): string | undefined;
+  /** gives a directory the attributes of an image's root; which layer could not be read, if so */
+  imitate(request: { from: Source[]; to: string }): Unreadable | undefined;
   diff(request: ContainerTrees): Diff;
   size(request: { upper: string }): Size;
 }

@@ -8,11 +8,11 @@
 import { spawn } from 'node:child_process';
 import fs from 'node:fs';
 import { join } from 'node:path';
-import type { Change, Container } from '../api/types';
-import { type Catalog, CatalogError, type Id, newId, shortId } from '../store';
+import type { Change, Container, ContainerDetail, DiskUsage, UsageRow } from '../api/types';
+import { type Catalog, CatalogError, type Id, newId } from '../store';
 import type { ContainerTrees } from './diff';
 import type { Events } from './events';
-import { bytes, type Keeper, optionsOf } from './keeper';
+import { bytes, type Keeper } from './keeper';
 import type { LayerPlace } from './layer-tree';
 import type { Locks } from './lock';
 import { isWithin, mountTable } from './mountinfo';
@@ -44,7 +44,7 @@ export class Containers {
     const directory = this.catalog.containerDirectory(id);
     const half = `${directory}${HALF_MADE}`;
     const [upper, work] = ['upper', 'work'].map((part) => join(directory, part));
-    optionsOf({ lower: this.paths(layers), upper, work, options });
+    this.keeper.optionsOf({ lower: this.paths(layers), upper, work, options });
     return this.locks.hold(id, async () => {
       let made = false;
       try {
@@ -154,6 +154,17 @@ export class Containers {
     });
   }
 
+  detail(container: Container): ContainerDetail {
+    const { id, upper, work, image } = container;
+    const lowerDir = this.catalog.images
+      .get(image)
+      .layers.map((layer) => this.catalog.layers.get(layer).path ?? this.catalog.layerDirectory(layer));
+    return {
+      ...container,
+      graphDriver: { name: 'plyfs', data: { lowerDir, upperDir: upper, workDir: work, mergedDir: this.mountpoint(id) } },
+    };
+  }
+
   /** What a container is made of, for who reads it. */
   trees({ upper, work, image }: Container): ContainerTrees {
     return {
@@ -172,6 +183,15 @@ export class Containers {
     }
   }
 
+  /** What all of them wrote. */
+  async usage(): Promise<{ row: UsageRow; list: Required<DiskUsage>['containerList'] }> {
+    const all = await Promise.all(this.catalog.containers.all().map((one) => this.withSize(one)));
+    const list = all.map(({ id, name, state, size }) => ({ id, name, state, size: size?.bytes ?? 0 }));
+    const sum = (some: typeof list): number => some.reduce((bytes, { size }) => bytes + size, 0);
+    const running = list.filter(({ state }) => state === 'running');
+    return { row: { total: list.length, active: running.length, size: sum(list), reclaimable: sum(list) - sum(running) }, list };
+  }
+
   mountpoint(id: string): string {
     return join(this.catalog.containerDirectory(id), 'merged');
   }
@@ -186,21 +206,23 @@ export class Containers {
     return this.locks.hold(id, () => work(this.catalog.containers.get(id)));
   }
 
+  /** Where the layers are: of an imported one, its directory in the store (optionsOf in keeper.ts knows it by that). */
   private paths(layers: readonly string[]): string[] {
-    return layers.map((layer) => {
-      const { path } = this.catalog.layers.get(layer);
-      if (path === null)
-        throw new CatalogError('conflict', `the layer ${shortId(layer)} was imported, and the engine serves directories only`);
-      return path;
-    });
+    return layers.map((layer) => this.catalog.layers.get(layer).path ?? this.catalog.layerDirectory(layer));
   }
 
   /** The root directory is like the topmost layer's. */
   private async likeTheImage(upper: string, layers: readonly string[]): Promise<void> {
-    const [from] = this.paths(layers.slice(0, 1));
-    const failed = await this.keeper.supervisor.blocking.call('imitate', { from: bytes(from), to: bytes(upper) });
+    const from = layers.map((layer, i) => {
+      const { kind } = this.catalog.layers.get(layer);
+      return { kind, path: bytes(this.paths(layers)[i]) };
+    });
+    const failed = await this.keeper.supervisor.blocking.call('imitate', { from, to: bytes(upper) });
     if (failed !== undefined) {
-      throw new CatalogError('conflict', `the layer ${from} of the image cannot be reached (${failed}): put it back in its place`);
+      throw new CatalogError(
+        'conflict',
+        `the layer ${shown(failed.path)} of the image cannot be read (${failed.why}): put it back in its place, or import the image again`,
+      );
     }
   }
 

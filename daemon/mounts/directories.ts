@@ -3,7 +3,7 @@
  * Symlinks in what the user named are followed (containers' storage names layers by l/XXXX links).
  */
 import fs from 'node:fs';
-import { MountFlag, type MountOptions, OptionError, shown } from './options';
+import { type ImportedLowers, MountFlag, type MountOptions, OptionError, shown } from './options';
 
 const O_PATH = 0o10000000;
 const { O_DIRECTORY } = fs.constants;
@@ -15,6 +15,15 @@ export interface Directories {
   /** -1 both on a read-only mount */
   upper: number;
   work: number;
+  imported?: ImportedFds;
+}
+
+/** Which of the layers are imported ones of a store. */
+export interface ImportedFds {
+  /** of its `objects/` */
+  objects: number;
+  /** as ImportedLowers has them, for each of the layers */
+  ids: string[];
 }
 
 /** One directory, and what is to be compared. */
@@ -36,22 +45,36 @@ export function openDirectories(options: MountOptions): Directories {
   const layers: number[] = [];
   let upper = -1;
   let work = -1;
+  let imported: ImportedFds | undefined;
   try {
-    for (const path of options.lower) layers.push(openDirectory('lowerdir', path));
+    for (const [i, path] of options.lower.entries()) layers.push(openLower(path, options.imported?.ids[i] ?? ''));
+    if (options.imported !== undefined) imported = openObjects(options.imported);
     if (options.upper !== undefined) upper = openDirectory('upperdir', options.upper);
     if (options.work !== undefined) work = openDirectory('workdir', options.work);
     if (upper >= 0) check(options, layers, upper, work);
-    if ((options.flags & MountFlag.RDONLY) === 0 || upper < 0) return { layers, upper, work };
+    if ((options.flags & MountFlag.RDONLY) === 0 || upper < 0) return { layers, upper, work, ...(imported && { imported }) };
     if (work >= 0) fs.closeSync(work);
-    return { layers: [upper, ...layers], upper: -1, work: -1 };
+    const ids = imported && { imported: { ...imported, ids: ['', ...imported.ids] } };
+    return { layers: [upper, ...layers], upper: -1, work: -1, ...ids };
   } catch (error) {
-    closeDirectories({ layers, upper, work });
+    closeDirectories({ layers, upper, work, ...(imported && { imported }) });
     throw error;
   }
 }
 
-export function closeDirectories({ layers, upper, work }: Directories): void {
-  for (const fd of [...layers, upper, work]) if (fd >= 0) fs.closeSync(fd);
+export function closeDirectories({ layers, upper, work, imported }: Directories): void {
+  for (const fd of [...layers, upper, work, imported?.objects ?? -1]) if (fd >= 0) fs.closeSync(fd);
+}
+
+/** `id`: of an imported layer, else ''. */
+function openLower(path: string, id: string): number {
+  if (id !== '' && !fs.existsSync(Buffer.from(`${path}/index.db`, 'latin1')))
+    throw new OptionError(`the layer ${id.slice(0, 12)} has lost its index (${shown(path)}/index.db is missing): import its image again`);
+  return openDirectory('lowerdir', path);
+}
+
+function openObjects({ objects, ids }: ImportedLowers): ImportedFds {
+  return { objects: openDirectory('the object store', objects), ids };
 }
 
 const REASONS: Readonly<Record<string, string>> = {

@@ -2,7 +2,8 @@
  * Mounts with a memory: every mount has a row in the catalog, written before mount(2) and removed after umount(2), so that a plyd that comes after a
  * crash knows what there should be, and what was only begun.
  */
-import { apiMount, type Catalog, CatalogError, type MountRow } from '../store';
+import { basename, dirname, join } from 'node:path';
+import { apiMount, type Catalog, CatalogError, isId, type MountRow } from '../store';
 import type { Mount, MountRequest } from '../api/types';
 import type { Locks } from './lock';
 import { type MountOptions, OptionError, parseOptions, shown } from './options';
@@ -22,15 +23,27 @@ function escaped(path: string): string {
   return bytes(path).replace(/[\\,:"]/g, '\\$&');
 }
 
-/** Throws OptionError. A container's lowers are layers of the catalog, which do not change. */
-export function optionsOf({ lower, upper, work, options, container = null }: Layout): MountOptions {
+/**
+ * Throws OptionError. A container's lowers are layers of the catalog, which do not change: directories, or imported layers, which a row has by the path of
+ * `layers/<id>` below `root`.
+ */
+export function optionsOf({ lower, upper, work, options, container = null }: Layout, root: string): MountOptions {
   const places = [`lowerdir=${lower.map(escaped).join(':')}`];
   if (upper !== null) places.push(`upperdir=${escaped(upper)}`, `workdir=${escaped(work ?? '')}`);
   const alone = parseOptions(places.join(','));
   const parsed = parseOptions([...places, bytes(options)].join(','));
   const same = parsed.upper === alone.upper && parsed.work === alone.work && parsed.lower.join('\0') === alone.lower.join('\0');
   if (!same) throw new OptionError('the further options name lowerdir, upperdir or workdir: leave these to their own fields');
-  return container === null ? parsed : { ...parsed, share: true };
+  if (container === null) return parsed;
+  const ids = lower.map((path) => importedLayer(path, root));
+  const imported = ids.every((id) => id === '') ? undefined : { objects: bytes(join(root, 'objects')), ids };
+  return { ...parsed, share: true, ...(imported && { imported }) };
+}
+
+/** The id of the imported layer that a container's lower is, or ''. */
+function importedLayer(path: string, root: string): string {
+  const id = basename(path);
+  return isId(id) && dirname(path) === join(root, 'layers') ? id : '';
 }
 
 export class Keeper {
@@ -44,7 +57,7 @@ export class Keeper {
   async mount(row: MountRow, settled: (served: Served) => void): Promise<Served> {
     try {
       await pauseAt('mount:row');
-      const served = await this.supervisor.mount({ id: row.id, options: optionsOf(row), mountpoint: bytes(row.mountpoint) });
+      const served = await this.supervisor.mount({ id: row.id, options: this.optionsOf(row), mountpoint: bytes(row.mountpoint) });
       await pauseAt('mount:mounted');
       this.catalog.transaction(() => {
         this.catalog.mounts.update(row.id, { phase: 'mounted', device: served.dev, engine: served.engine.pid });
@@ -60,14 +73,14 @@ export class Keeper {
 
   /** Has what plyfs has mounted (Supervisor.take) served, and remembers it. */
   async take(layout: Layout, mountpoint: string, prepared: Prepared): Promise<Mount> {
-    optionsOf(layout);
+    this.optionsOf(layout);
     await this.supervisor.checkWrites(prepared.writes);
     const row = this.catalog.mounts.add({ mountpoint, ...layout }); // nobody may have two
     return this.locks.hold(row.id, async () => {
       try {
         await pauseAt('take:row');
         const { dev, engine } = await this.supervisor.take(
-          { id: row.id, options: optionsOf(row), mountpoint: bytes(mountpoint) },
+          { id: row.id, options: this.optionsOf(row), mountpoint: bytes(mountpoint) },
           prepared,
         );
         await pauseAt('take:served');
@@ -105,7 +118,7 @@ export class Keeper {
     if ((upper === null) !== (work === null))
       throw new OptionError('upper and work belong together: name both, or neither for a read-only mount');
     const layout = { lower, upper, work, options };
-    optionsOf(layout);
+    this.optionsOf(layout);
     for (const path of [request.mountpoint, ...lower, upper, work]) {
       if (path !== null && !path.startsWith('/')) throw new OptionError(`${path} is not absolute: give whole paths, from /`);
     }
@@ -129,6 +142,11 @@ export class Keeper {
       await this.unmount(id, lazy, () => undefined);
       return apiMount(row);
     });
+  }
+
+  /** Throws OptionError. */
+  optionsOf(layout: Layout): MountOptions {
+    return optionsOf(layout, this.catalog.root);
   }
 
   all(): Mount[] {

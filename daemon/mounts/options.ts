@@ -35,9 +35,18 @@ export const enum MountFlag {
   LAZYTIME = 1 << 25,
 }
 
+/** Those of a mount's lowers that are no directories, but imported layers of a store: plyd's alone to say. */
+export interface ImportedLowers {
+  /** byte string: the store's `objects/` */
+  objects: string;
+  /** for each lower: the layer's id, its path being `layers/<id>` then; '': it is a directory */
+  ids: string[];
+}
+
 export interface MountOptions {
   /** byte strings, topmost first, at least one */
   lower: string[];
+  imported?: ImportedLowers;
   /** byte strings; both or neither */
   upper?: string;
   work?: string;

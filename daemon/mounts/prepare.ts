@@ -4,7 +4,7 @@
  */
 import fs from 'node:fs';
 import { native } from '../../native-bindings/index';
-import { closeDirectories, type Directories, openDirectories, openDirectory, realPath } from './directories';
+import { closeDirectories, type Directories, type ImportedFds, openDirectories, openDirectory, realPath } from './directories';
 import { levelOf, sourceOf } from './level';
 import { MountFailure, mountDevice, openDevice } from './mount';
 import { mountTable, PLYFS, topMount } from './mountinfo';
@@ -25,6 +25,7 @@ export interface Prepared extends Footing {
   /** descriptors, the caller's from now on */
   device: number;
   layers: number[];
+  imported?: ImportedFds;
   upper: number;
   work: number;
   mountId: number;
@@ -44,14 +45,15 @@ export function prepareMount({ options, mountpoint }: PrepareRequest): Prepared 
   const directories = openDirectories(options);
   let device = -1;
   try {
-    const { layers, upper, work } = directories;
+    const { layers, upper, work, imported } = directories;
     const writable = upper >= 0;
     const level = levelOf(writable ? [...layers, upper] : layers);
     device = openDevice();
     mountDevice(device, sourceOf(shown(options.fsname ?? 'plyfs'), level), Buffer.from(point, 'latin1'), options.flags);
     const entry = mountTable().findLast((one) => one.point === point && one.type === PLYFS);
     if (entry === undefined) throw new MountFailure(`${shown(point)} was unmounted as soon as it was mounted`);
-    return { point, level, device, layers, upper, work, mountId: entry.id, dev: entry.dev, ...describe(directories) };
+    const lowers = { layers, ...(imported && { imported }) };
+    return { point, level, device, ...lowers, upper, work, mountId: entry.id, dev: entry.dev, ...describe(directories) };
   } catch (error) {
     closeDirectories(directories);
     if (device >= 0) native.close(device);

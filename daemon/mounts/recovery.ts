@@ -86,7 +86,7 @@ export class Recovery {
 
   private async adopt(row: MountRow, { engine, listed, tag }: Offer, entry: MountEntry): Promise<void> {
     try {
-      const plan = { id: row.id, options: optionsOf(row), mountpoint: bytes(row.mountpoint) };
+      const plan = { id: row.id, options: optionsOf(row, this.catalog.root), mountpoint: bytes(row.mountpoint) };
       await this.supervisor.adoptMount(plan, engine, listed, tag, entry);
       this.catalog.mounts.update(row.id, { phase: 'mounted', device: entry.dev, engine: engine.pid });
       this.tell(row, 'still mounted, its engine is adopted');
@@ -100,7 +100,11 @@ export class Recovery {
   private async mountAgain(row: MountRow): Promise<void> {
     await this.detach(row);
     try {
-      const served = await this.supervisor.mount({ id: row.id, options: optionsOf(row), mountpoint: bytes(row.mountpoint) });
+      const served = await this.supervisor.mount({
+        id: row.id,
+        options: optionsOf(row, this.catalog.root),
+        mountpoint: bytes(row.mountpoint),
+      });
       this.catalog.mounts.update(row.id, { phase: 'mounted', device: served.dev, engine: served.engine.pid });
       this.tell(row, 'mounted again');
     } catch (error) {

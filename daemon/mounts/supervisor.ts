@@ -172,7 +172,7 @@ export class Supervisor {
 
   private async attempt({ id, options, mountpoint }: Plan): Promise<Served> {
     const prepared = await this.blocking.call('prepare', { options, mountpoint });
-    const { layers, upper, work, device } = prepared;
+    const { layers, upper, work, device, imported } = prepared;
     try {
       return await this.serveAlone({ id, options, mountpoint }, prepared);
     } catch (error) {
@@ -180,7 +180,7 @@ export class Supervisor {
       await this.takeAway(prepared.point, prepared.mountId);
       throw error;
     } finally {
-      for (const fd of [...layers, upper, work]) if (fd >= 0) native.close(fd);
+      for (const fd of [...layers, upper, work, imported?.objects ?? -1]) if (fd >= 0) native.close(fd);
     }
   }
 
@@ -231,15 +231,24 @@ export class Supervisor {
 
   /** Owns prepared.device when it resolves. */
   private async serve(plan: Plan, prepared: Prepared): Promise<Served> {
-    const { level, point, device, layers, upper, work, mountId, dev, on, writes } = prepared;
+    const { level, point, device, layers, imported, upper, work, mountId, dev, on, writes } = prepared;
     const engine = this.engineFor(level);
     engine.load++;
     let served: Served | undefined;
     try {
       const own = upper >= 0 ? [upper, work] : [];
       const tag: Tag = { id: plan.id, mountId, dev, on, writes };
-      const request = { options: plan.options, mountpoint: point, dev, writable: upper >= 0, level, tag: JSON.stringify(tag) };
-      const index = await inTime(engine.channel.mount(request, [device, ...layers, ...own]), ANSWER_MS);
+      const request = {
+        options: plan.options,
+        mountpoint: point,
+        dev,
+        writable: upper >= 0,
+        level,
+        tag: JSON.stringify(tag),
+        ...(imported && { imported: imported.ids }),
+      };
+      const descriptors = [device, ...layers, ...(imported ? [imported.objects] : []), ...own];
+      const index = await inTime(engine.channel.mount(request, descriptors), ANSWER_MS);
       served = makeServed({ plan, engine, index, point, level, mountId, dev, on, writes });
       await this.settle(served);
       native.close(device);

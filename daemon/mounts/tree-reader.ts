@@ -81,9 +81,15 @@ export class TreeReader {
     /** atime and mtime, as utimensat() takes them */
     times: (...nanoseconds: readonly bigint[]): number => {
       nanoseconds.forEach((time, i) => {
-        this.buffer.writeBigInt64LE(time / 1_000_000_000n, VALUE + i * 16);
-        this.buffer.writeBigInt64LE(time % 1_000_000_000n, VALUE + i * 16 + 8);
+        const within = BigInt.asUintN(64, ((time % 1_000_000_000n) + 1_000_000_000n) % 1_000_000_000n); // before 1970 too
+        this.buffer.writeBigInt64LE((time - within) / 1_000_000_000n, VALUE + i * 16);
+        this.buffer.writeBigInt64LE(within, VALUE + i * 16 + 8);
       });
+      return this.base + VALUE;
+    },
+    /** at most 64 KiB, until the next or the next times */
+    bytes: (value: Buffer): number => {
+      value.copy(this.buffer, VALUE);
       return this.base + VALUE;
     },
   };

@@ -7,6 +7,7 @@
  */
 import { Errno } from '../errno';
 import { disk, Mode, O, O_NOATIME, RenameFlag } from '../layers/disk';
+import type { Files } from '../layers/lower';
 import { startsWith } from '../layers/names';
 import { JobFlag, JobKind, JobSlot, StatRecord } from '../layers/records';
 import { SET_ASIDE } from '../protocol/operations';
@@ -53,13 +54,14 @@ function copyUpOneDirectory(m: Mount, directory: number): number {
     if (i32[directory + Inode.DENTRY] !== dentry) return -Errno.ENOENT;
     const to = m.upperDirectory(parent);
     if (to < 0) return to;
-    const from = m.lowerDirectory(directory, 0);
-    if (from < 0) return from;
+    const found = m.lowerPlace(directory);
+    if (found < 0) return found;
+    const [files, from, fromName] = [m.placeFiles, m.placeFd, m.placeName];
     const name = m.workName(scratch.path2, directory);
     let result = disk.mkdirat(m.workFd, name, 0o700);
     if (result === -Errno.EEXIST) result = disk.unlinkat(m.workFd, name, 0x200) < 0 ? -Errno.EEXIST : disk.mkdirat(m.workFd, name, 0o700);
     if (result < 0) return result;
-    result = copyMetadata(m, directory, from, m.names.empty, m.workFd, name);
+    result = copyMetadata(m, directory, files, from, fromName, m.workFd, name);
     if (result >= 0) result = moveIntoPlace(m, name, to, table.name(dentry), parent);
     if (result < 0) {
       disk.unlinkat(m.workFd, name, 0x200);
@@ -118,16 +120,16 @@ export function markImpure(m: Mount, directory: number): number {
  * Gives the file at (to, toName) owner, xattrs, mode, times of the lower at (from, fromName), the inode number that the node shows, and its
  * origin. 0 or negative errno.
  */
-function copyMetadata(m: Mount, node: number, from: number, fromName: number, to: number, toName: number): number {
+function copyMetadata(m: Mount, node: number, files: Files, from: number, fromName: number, to: number, toName: number): number {
   const { u32, i32, scratch, names } = m;
   const { stat2, words } = scratch;
-  let result = disk.stat(from, fromName, stat2);
+  let result = files.stat(from, fromName, stat2);
   if (result < 0) return result;
   const mode = u32[(stat2 + StatRecord.mode) >> 2];
   const link = (mode & Mode.TYPE) === Mode.LINK;
   result = disk.fchownat(to, toName, u32[(stat2 + StatRecord.uid) >> 2], u32[(stat2 + StatRecord.gid) >> 2]);
   if (result < 0) return result;
-  result = copyXattrs(m, from, fromName, to, toName);
+  result = copyXattrs(m, files, from, fromName, to, toName);
   if (result < 0) return result;
   if (!link) {
     result = disk.fchmodat(to, toName, mode & Mode.PERMISSIONS);
@@ -135,7 +137,7 @@ function copyMetadata(m: Mount, node: number, from: number, fromName: number, to
   }
   result = writeIno(m, node, to, toName);
   if (result < 0) return result;
-  const layer = m.isDirectory(node) ? m.lowerLayer(node, 0) : i32[node + Inode.LAYER] - 1;
+  const layer = m.isDirectory(node) ? m.lowerLayer(node, i32[node + Inode.ATTRIBUTES_OF]) : i32[node + Inode.LAYER] - 1;
   const origin = originHandle(m, layer, from, fromName);
   if (origin < 0) return origin;
   if (origin > 0) {
@@ -164,9 +166,9 @@ export function writeIno(m: Mount, node: number, to: number, toName: number): nu
 }
 
 /** Every xattr but the overlay's own. */
-export function copyXattrs(m: Mount, from: number, fromName: number, to: number, toName: number): number {
+export function copyXattrs(m: Mount, files: Files, from: number, fromName: number, to: number, toName: number): number {
   const { scratch, names } = m;
-  const list = disk.listxattr(from, fromName, scratch.dirents, 65536);
+  const list = files.listxattr(from, fromName, scratch.dirents, 65536);
   if (list === -Errno.EOPNOTSUPP) return 0;
   if (list < 0) return list;
   for (let at = scratch.dirents; at < scratch.dirents + list;) {
@@ -174,7 +176,7 @@ export function copyXattrs(m: Mount, from: number, fromName: number, to: number,
     while (m.u8[at] !== 0) at++;
     at++;
     if (names.isPrivate(name) || startsWith(m.u8, name, 'user.fuseoverlayfs.')) continue;
-    const length = disk.getxattr(from, fromName, name, scratch.value, 65536);
+    const length = files.getxattr(from, fromName, name, scratch.value, 65536);
     if (length === -Errno.ENODATA) continue;
     if (length < 0) return length;
     const result = disk.setxattr(to, toName, name, scratch.value, length, 0);
@@ -252,7 +254,7 @@ function fromLower(m: Mount, node: number, parent: number, limit: number, cut?: 
   if ((m.nodeFlags(node) & InodeFlags.SWAPPED) !== 0) return -Errno.ESTALE;
   let result = m.lowerPlace(node);
   if (result < 0) return result;
-  const [from, fromName] = [m.placeFd, m.placeName];
+  const [files, from, fromName] = [m.placeFiles, m.placeFd, m.placeName];
   const mode = i32[node + Inode.MODE];
   const size = u32[node + Inode.SIZE_LOW] + u32[node + Inode.SIZE_HIGH] * 4294967296;
   const name = m.workName(scratch.path2, node);
@@ -261,9 +263,9 @@ function fromLower(m: Mount, node: number, parent: number, limit: number, cut?: 
     metacopy = limit === metadataOnly && size > 0;
     if (metacopy || size === 0 || limit === 0) result = makeEmpty(m, name, metacopy ? size : 0);
     else result = makeWithData(m, node, name, Math.min(limit, size));
-  } else result = makeSpecial(m, node, from, fromName, name, mode);
+  } else result = makeSpecial(m, node, files, from, fromName, name, mode);
   if (result !== 0) return result;
-  result = copyMetadata(m, node, from, fromName, m.workFd, name);
+  result = copyMetadata(m, node, files, from, fromName, m.workFd, name);
   if (result >= 0 && metacopy) result = markMetacopy(m, node, name);
   if (result >= 0 && cut !== undefined) result = cut(m.workFd, name);
   if (result >= 0) result = install(m, node, parent, name, from, fromName, metacopy);
@@ -280,12 +282,12 @@ function makeEmpty(m: Mount, name: number, size: number): number {
   return result;
 }
 
-function makeSpecial(m: Mount, node: number, from: number, fromName: number, name: number, mode: number): number {
+function makeSpecial(m: Mount, node: number, files: Files, from: number, fromName: number, name: number, mode: number): number {
   disk.unlinkat(m.workFd, name, 0);
   if ((mode & Mode.TYPE) !== Mode.LINK)
     return disk.mknodat(m.workFd, name, mode & (Mode.TYPE | 0o600), m.u32[node + Inode.ATTR + StatRecord.rdev / 4]);
   const { value } = m.scratch;
-  const length = disk.readlinkat(from, fromName, value, 4096);
+  const length = files.readlinkat(from, fromName, value, 4096);
   if (length < 0) return length;
   m.u8[value + length] = 0;
   return disk.symlinkat(value, m.workFd, name);
@@ -302,7 +304,7 @@ function makeWithData(m: Mount, node: number, name: number, length: number): num
     disk.close(source);
     return target;
   }
-  if (m.has(MountFlags.VOLATILE) && length <= SMALL && isDense(m, node)) {
+  if (m.has(MountFlags.VOLATILE) && length <= SMALL && isDense(m, node, source)) {
     const result = copySmall(m, source, target, length);
     disk.close(source);
     disk.close(target);
@@ -312,8 +314,15 @@ function makeWithData(m: Mount, node: number, name: number, length: number): num
   return startJob(m, node, source, target, length);
 }
 
-/** Has it no holes, as far as its blocks tell? */
-function isDense({ i32, u32 }: Mount, node: number): boolean {
+/** Has it no holes, as far as its blocks tell? A listed lower does not know them: the file at `source` does. */
+function isDense(m: Mount, node: number, source: number): boolean {
+  const { i32, u32 } = m;
+  if (m.lowers[i32[node + Inode.LAYER] - 1].isListed) {
+    const { stat2 } = m.scratch;
+    const at = stat2 >> 2;
+    if (disk.stat(source, m.names.empty, stat2) < 0) return false;
+    return u32[at + StatRecord.blocks / 4] * 512 >= u32[at + StatRecord.size / 4];
+  }
   return i32[node + Inode.SIZE_HIGH] === 0 && u32[node + Inode.BLOCKS_LOW] * 512 >= u32[node + Inode.SIZE_LOW];
 }
 
@@ -328,15 +337,15 @@ function copySmall(m: Mount, source: number, target: number, length: number): nu
 /** A readable descriptor of a node's lower data. The caller holds the node's lock. */
 export function openLowerData(m: Mount, node: number): number {
   const result = findLowerData(m, node);
-  return result < 0 ? result : disk.openat(m.placeFd, m.placeName, O.RDONLY | O.NONBLOCK, 0);
+  return result < 0 ? result : m.placeFiles.openat(m.placeFd, m.placeName, O.RDONLY | O.NONBLOCK, 0);
 }
 
 /** The same to copy from: that is no access, so atime stays where we may ask for that. */
 function openToCopy(m: Mount, node: number): number {
   const result = findLowerData(m, node);
   if (result < 0) return result;
-  const fd = disk.openat(m.placeFd, m.placeName, O.RDONLY | O.NONBLOCK | O_NOATIME, 0);
-  return fd === -Errno.EPERM ? disk.openat(m.placeFd, m.placeName, O.RDONLY | O.NONBLOCK, 0) : fd;
+  const fd = m.placeFiles.openat(m.placeFd, m.placeName, O.RDONLY | O.NONBLOCK | O_NOATIME, 0);
+  return fd === -Errno.EPERM ? m.placeFiles.openat(m.placeFd, m.placeName, O.RDONLY | O.NONBLOCK, 0) : fd;
 }
 
 /** The place of a regular file's lower data: a lower may itself be a metacopy, of data in a layer below it. The caller holds the node's lock. */
@@ -345,7 +354,7 @@ export function findLowerData(m: Mount, node: number): number {
   if (i32[node + Inode.DATA_PATH] === 0 && i32[node + Inode.DATA_RESOLVED] === Known.UNKNOWN) {
     const result = m.lowerPlace(node);
     if (result < 0) return result;
-    if (asked(disk.getxattr(m.placeFd, m.placeName, names.metacopy, scratch.value, 64)) < 0) {
+    if (asked(m.placeFiles.getxattr(m.placeFd, m.placeName, names.metacopy, scratch.value, 64)) < 0) {
       i32[node + Inode.DATA_RESOLVED] = Known.NO;
       return 0;
     }

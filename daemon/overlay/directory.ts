@@ -4,6 +4,7 @@
  * rewritten in the kernel's on the way.
  */
 import { DirentType, Mode, O, O_DIRECTORY } from '../layers/disk';
+import { DirentMark, type Files } from '../layers/lower';
 import { startsWith, writeAscii } from '../layers/names';
 import { DirentRecord, ReadDirents, StatRecord } from '../layers/records';
 import { asked } from './failure';
@@ -69,12 +70,12 @@ export function unload(m: Mount, directory: number): void {
 const OPAQUE = 1;
 
 /** Calls `each` with the offset of every directory record of the directory open at `fd`, which it closes. */
-function readAll(m: Mount, fd: number, flags: number, each: (record: number) => number): number {
+function readAll(m: Mount, files: Files, fd: number, flags: number, each: (record: number) => number): number {
   if (fd < 0) return fd;
   try {
     for (;;) {
       const { dirents, direntsCapacity } = m.scratch;
-      const bytes = m.disk.readDirents(fd, flags, dirents, direntsCapacity);
+      const bytes = files.readDirents(fd, flags, dirents, direntsCapacity);
       if (bytes <= 0) return bytes;
       for (let at = dirents; at < dirents + bytes; at += m.u32[at >> 2]) {
         const result = each(at);
@@ -82,7 +83,7 @@ function readAll(m: Mount, fd: number, flags: number, each: (record: number) => 
       }
     }
   } finally {
-    m.disk.close(fd);
+    files.close(fd);
   }
 }
 
@@ -95,7 +96,7 @@ function recordType(m: Mount, record: number): number {
 function isDeviceZero(m: Mount, record: number, type: number): boolean {
   return (
     type === DirentType.CHARACTER &&
-    m.u8[record + DirentRecord.hasStat] === 1 &&
+    m.u8[record + DirentRecord.hasStat] !== 0 &&
     m.u32[(record + DirentRecord.stat + StatRecord.rdev) >> 2] === 0
   );
 }
@@ -111,7 +112,7 @@ function loadUpper(m: Mount, directory: number, foreign: number[]): number {
   if (place < 0) return place;
   const owned = (m.nodeFlags(directory) & (InodeFlags.MERGED | InodeFlags.IMPURE)) !== 0;
   const dialect: string[] = [];
-  const result = readAll(m, m.disk.openat(place, m.names.dot, O.RDONLY | O_DIRECTORY, 0), ReadDirents.STAT_SUSPECTS, (record) => {
+  const result = readAll(m, m.disk, m.disk.openat(place, m.names.dot, O.RDONLY | O_DIRECTORY, 0), ReadDirents.STAT_SUSPECTS, (record) => {
     const name = record + DirentRecord.name;
     const length = nameLength(m, record);
     const type = recordType(m, record);
@@ -150,7 +151,7 @@ function ownMarks(m: Mount, place: number, dentry: number, foreign: number[]): v
     i32[dentry + Dentry.INO_HIGH] = u32[(value >> 2) + 1];
   } else if ((flags & DentryFlags.TYPE_MASK) === DirentType.DIRECTORY) {
     // not ours: merges with a lower directory unless it is opaque; finish() takes the lower's number then
-    if (opaqueMark(m, place, table.name(dentry), [names.opaque]) === 'y') table.setDentryFlags(dentry, flags | DentryFlags.STOP);
+    if (opaqueMark(m, m.disk, place, table.name(dentry), [names.opaque]) === 'y') table.setDentryFlags(dentry, flags | DentryFlags.STOP);
     else i32[dentry + Dentry.INO_HIGH] = 0;
   } else if (asked(m.disk.getxattr(place, table.name(dentry), names.origin, value, 255)) > 0) {
     i32[dentry + Dentry.INO_HIGH] = 0;
@@ -194,13 +195,14 @@ function loadLower(m: Mount, directory: number, position: number, several: Map<n
   const place = m.lowerDirectory(directory, position);
   if (place < 0) return place;
   const layer = m.lowerLayer(directory, position);
-  const xattrWhiteouts = opaqueMark(m, place, m.names.empty, [m.names.opaque]) === 'x';
+  const lower = m.lowers[layer];
+  const xattrWhiteouts = !lower.isListed && opaqueMark(m, lower, place, m.names.empty, [m.names.opaque]) === 'x';
   // A name may be given and whited out by `.wh.` in one layer (the file wins): whiteouts of this dialect count when the layer is read.
   const hides: string[] = [];
   let opaque = false;
   const first = i32[directory + Inode.COOKIE];
   const flags = xattrWhiteouts ? ReadDirents.WITH_STAT : ReadDirents.STAT_SUSPECTS;
-  const result = readAll(m, m.disk.openat(place, m.names.dot, O.RDONLY | O_DIRECTORY, 0), flags, (record) => {
+  const result = readAll(m, lower, lower.openat(place, m.names.dot, O.RDONLY | O_DIRECTORY, 0), flags, (record) => {
     const name = record + DirentRecord.name;
     const length = nameLength(m, record);
     const type = recordType(m, record);
@@ -214,15 +216,17 @@ function loadLower(m: Mount, directory: number, position: number, several: Map<n
     if (dentry === 0) {
       if (whiteout) table.addDentry(directory, name, length, DentryFlags.HIDDEN | DentryFlags.STOP, 0);
       else {
-        const made = table.addDentry(directory, name, length, type | DentryFlags.LOWER, 0);
+        const made = table.addDentry(directory, name, length, type | DentryFlags.LOWER | keeps(m, record), 0);
         i32[made + Dentry.LOWER] = position + 1;
+        if ((i32[made + Dentry.FLAGS] & DentryFlags.STAT) !== 0) table.keepStat(made, record + DirentRecord.stat);
         i32[made + Dentry.INO_LOW] = u32[(record + DirentRecord.stat) >> 2];
         i32[made + Dentry.INO_HIGH] = m.inoHigh(u32[(record + DirentRecord.stat + 4) >> 2], layer);
-        if (type !== DirentType.DIRECTORY) table.setDentryFlags(made, i32[made + Dentry.FLAGS] | DentryFlags.STOP);
+        if (type !== DirentType.DIRECTORY || isOpaque(m, record)) table.setDentryFlags(made, i32[made + Dentry.FLAGS] | DentryFlags.STOP);
       }
       return 0;
     }
     below(m, dentry, position, layer, type, whiteout, record, several);
+    if (isOpaque(m, record)) stop(m, dentry);
     return 0;
   });
   if (result < 0) return result;
@@ -233,6 +237,17 @@ function loadLower(m: Mount, directory: number, position: number, several: Map<n
     else if (i32[dentry + Dentry.COOKIE] <= first || i32[dentry + Dentry.LOWER] !== position + 1) stop(m, dentry);
   }
   return opaque ? OPAQUE : 0;
+}
+
+/** What a new dentry is to have of a record of a listed lower. */
+function keeps(m: Mount, record: number): number {
+  const marks = m.u8[record + DirentRecord.hasStat];
+  if ((marks & DirentMark.WHOLE) === 0) return 0;
+  return (marks & DirentMark.IMPLICIT) === 0 ? DentryFlags.STAT : DentryFlags.STAT | DentryFlags.IMPLICIT;
+}
+
+function isOpaque(m: Mount, record: number): boolean {
+  return (m.u8[record + DirentRecord.hasStat] & DirentMark.OPAQUE) !== 0;
 }
 
 /** A lower has a name that a higher layer already has, or hides. */

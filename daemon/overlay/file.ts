@@ -115,7 +115,7 @@ function takesPassthrough(m: Mount, node: number): number {
   if (source === DataSource.LOWER && m.writable && !m.has(MountFlags.PASSTHROUGH_ALWAYS) && !isElf(m, node)) return 0;
   const place = source === DataSource.LOWER ? findLowerData(m, node) : m.place(node);
   if (place < 0) return place;
-  const backing = disk.backingOpenAt(m.device, m.placeFd, m.placeName);
+  const backing = m.placeFiles.backingOpenAt(m.device, m.placeFd, m.placeName);
   if (backing === -Errno.EMFILE || backing === -Errno.ENFILE || backing === -Errno.ENOMEM) return backing;
   if (backing <= 0) {
     m.setFlags(node, InodeFlags.NO_BACKING);

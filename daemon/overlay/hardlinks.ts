@@ -24,7 +24,7 @@ const HEX = '0123456789abcdef';
 export function originHandle(m: Mount, layer: number, fd: number, name: number): number {
   const { u8, u32 } = m;
   const { value, words } = m.scratch;
-  const length = disk.fileHandle(fd, name, value + HANDLE_HEAD, 128, words);
+  const length = m.lowers[layer].fileHandle(fd, name, value + HANDLE_HEAD, 128, words);
   if (length < 0 && length !== -Errno.EOPNOTSUPP && length !== -Errno.EOVERFLOW) return length;
   if (length <= 0 || HANDLE_HEAD + length > 255) return 0;
   u8[value] = 0;

@@ -89,8 +89,10 @@ export function addShared(m: Mount, shared: number): boolean {
 export function sharedEntry(m: Mount, shared: number, dentry: number): number {
   const { i32, table, image } = m;
   if (image === undefined) return 0;
-  const known = i32[dentry + Dentry.PARENT] === shared ? Atomics.load(i32, dentry + Dentry.INODE) : 0;
-  const node = known !== 0 ? known : findShared(image, shared, table.name(dentry), table.nameLength(dentry));
+  const node =
+    i32[dentry + Dentry.PARENT] === shared
+      ? Atomics.load(i32, dentry + Dentry.INODE) || made(image, shared, dentry)
+      : findShared(image, shared, table.name(dentry), table.nameLength(dentry));
   return node > 0 && addShared(m, node) ? node : 0;
 }
 
@@ -219,7 +221,13 @@ export function copyNames(m: Mount, node: number, twin: number): void {
   image.lock(twin);
   try {
     for (let from = i32[twin + Inode.FIRST]; from !== 0; from = i32[from + Dentry.NEXT]) {
-      const made = table.addDentry(node, table.name(from), table.nameLength(from), i32[from + Dentry.FLAGS] & 0xffff, 0);
+      const made = table.addDentry(
+        node,
+        table.name(from),
+        table.nameLength(from),
+        i32[from + Dentry.FLAGS] & 0xffff & ~DentryFlags.STAT,
+        0,
+      );
       i32[made + Dentry.COOKIE] = i32[from + Dentry.COOKIE]; // whoever reads the directory just now goes on
       i32[made + Dentry.LOWER] = i32[from + Dentry.LOWER];
       i32[made + Dentry.LOWERS] = table.holdBlob(i32[from + Dentry.LOWERS]);

@@ -83,7 +83,7 @@ export function readlink(m: Mount, op: Readlink, reply: Reply): number {
   const holder = m.holderOf(node);
   const place = holder.place(node);
   if (place < 0) return place;
-  const length = disk.readlinkat(holder.placeFd, holder.placeName, reply.data, Math.min(reply.capacity, 4096));
+  const length = holder.placeFiles.readlinkat(holder.placeFd, holder.placeName, reply.data, Math.min(reply.capacity, 4096));
   if (length >= 0) reply.bytes(length);
   return Math.min(length, 0);
 }

@@ -4,11 +4,12 @@
  * layers below have it under another path. The same walk finds the data of a metacopy. Paths are bytes, here as latin1 strings.
  */
 import { Errno } from '../errno';
-import { Mode, O } from '../layers/disk';
+import { Mode } from '../layers/disk';
+import { type Files, FIRST_ROW } from '../layers/lower';
 import { writeAscii } from '../layers/names';
 import { StatRecord } from '../layers/records';
 import { asked, LayerError } from './failure';
-import { Blob, Dentry } from './table/layout';
+import { Blob, Dentry, DentryFlags } from './table/layout';
 import type { Mount } from './mount';
 
 /** A lower directory: layer index and path below the layer's root, without a leading slash. */
@@ -36,21 +37,21 @@ function join(path: string, name: string): string {
 }
 
 /** Is the directory at (fd, name) opaque, in any dialect? 'y', 'x' (holds xattr whiteouts), or ''. */
-export function opaqueMark(m: Mount, fd: number, name: number, dialects: readonly number[]): string {
+export function opaqueMark(m: Mount, files: Files, fd: number, name: number, dialects: readonly number[]): string {
   for (const mark of dialects) {
-    const length = asked(m.disk.getxattr(fd, name, mark, m.scratch.value, 16));
+    const length = asked(files.getxattr(fd, name, mark, m.scratch.value, 16));
     if (length === 1) return text(m, m.scratch.value, 1);
   }
   return '';
 }
 
 /** The redirect of (fd, name), or undefined. */
-export function redirectMark(m: Mount, fd: number, name: number): string | undefined {
-  const length = asked(m.disk.getxattr(fd, name, m.names.redirect, m.scratch.value, m.scratch.valueCapacity));
+export function redirectMark(m: Mount, files: Files, fd: number, name: number): string | undefined {
+  const length = asked(files.getxattr(fd, name, m.names.redirect, m.scratch.value, m.scratch.valueCapacity));
   return length > 0 ? text(m, m.scratch.value, length) : undefined;
 }
 
-/** The lowers of the directory that `dentry` of `parent` names, as [layer, path blob]* with a reference on each blob; 0 elements: none. */
+/** The lowers of the directory that `dentry` of `parent` names, as [layer, path blob, handle]* with a reference on each blob; 0 elements: none. */
 export function childLowers(m: Mount, parent: number, dentry: number): number[] {
   const { i32, table, names } = m;
   const several = i32[dentry + Dentry.LOWERS];
@@ -68,19 +69,39 @@ export function childLowers(m: Mount, parent: number, dentry: number): number[] 
       parentPath = at;
       path = textBlob(m, join(blobText(m, at), name));
     }
-    list.push(layer, path);
+    const lower = m.lowers[layer];
+    if (lower.isListed) {
+      // loading has seen all there is to know of it
+      list.push(layer, path, i === 0 ? listedHandle(m, parent, position, dentry) : enter(m, parent, position, dentry));
+      continue;
+    }
+    list.push(layer, path, 0);
     if (layer === m.layerFds.length - 1) break;
     const fd = m.lowerDirectory(parent, position);
     if (fd < 0) throw new LayerError(-fd);
-    if (opaqueMark(m, fd, table.name(dentry), names.opaqueDialects) === 'y') break;
-    const redirect = redirectMark(m, fd, table.name(dentry));
+    if (opaqueMark(m, lower, fd, table.name(dentry), names.opaqueDialects) === 'y') break;
+    const redirect = redirectMark(m, lower, fd, table.name(dentry));
     if (redirect !== undefined) {
       const rest = redirect.startsWith('/') ? walk(m, redirect.slice(1), layer + 1) : into(m, lowersBelow(m, parent, position), redirect);
-      for (const place of rest.directories) list.push(place.layer, textBlob(m, place.path));
+      for (const place of rest.directories) list.push(place.layer, textBlob(m, place.path), 0);
       break;
     }
   }
   return list;
+}
+
+/** The handle of an entry whose topmost lower is listed: its row's id is the number it shows, unless it has an upper that shows another. */
+function listedHandle(m: Mount, parent: number, position: number, dentry: number): number {
+  const isLower = (m.i32[dentry + Dentry.FLAGS] & DentryFlags.UPPER) === 0;
+  return isLower ? FIRST_ROW + m.i32[dentry + Dentry.INO_LOW] : enter(m, parent, position, dentry);
+}
+
+function enter(m: Mount, parent: number, position: number, dentry: number): number {
+  const directory = m.lowerDirectory(parent, position);
+  if (directory < 0) throw new LayerError(-directory);
+  const handle = m.lowerAt(parent, position).enter(directory, m.table.name(dentry));
+  if (handle < 0) throw new LayerError(-handle);
+  return handle;
 }
 
 /** A directory's lowers below `position`. */
@@ -122,6 +143,7 @@ export function walk(m: Mount, path: string, from: number): Step {
 function into(m: Mount, places: readonly LowerPlace[], name: string): Step {
   const directories: LowerPlace[] = [];
   for (const [index, place] of places.entries()) {
+    const lower = m.lowers[place.layer];
     const path = join(place.path, name);
     const fd = openPlace(m, place.layer, path);
     if (fd === -Errno.ENOENT || fd === -Errno.ENOTDIR) {
@@ -131,7 +153,7 @@ function into(m: Mount, places: readonly LowerPlace[], name: string): Step {
     if (fd === -Errno.ELOOP) break; // a symlink, which is a file here
     if (fd < 0) throw new LayerError(-fd);
     m.closeLater(fd);
-    const known = m.disk.stat(fd, m.names.empty, m.scratch.stat2);
+    const known = lower.stat(fd, m.names.empty, m.scratch.stat2);
     if (known < 0) throw new LayerError(-known);
     const type = m.u32[(m.scratch.stat2 + StatRecord.mode) >> 2] & Mode.TYPE;
     if (type !== Mode.DIRECTORY) {
@@ -141,8 +163,8 @@ function into(m: Mount, places: readonly LowerPlace[], name: string): Step {
         : { directories };
     }
     directories.push({ layer: place.layer, path });
-    if (opaqueMark(m, fd, m.names.empty, m.names.opaqueDialects) === 'y' || isHidden(m, place.layer, `${path}/.wh..wh..opq`)) break;
-    const redirect = redirectMark(m, fd, m.names.empty);
+    if (opaqueMark(m, lower, fd, m.names.empty, m.names.opaqueDialects) === 'y' || isHidden(m, place.layer, `${path}/.wh..wh..opq`)) break;
+    const redirect = redirectMark(m, lower, fd, m.names.empty);
     if (redirect !== undefined) {
       // a name alone is one in the parent's lowers that are left
       const rest = redirect.startsWith('/') ? walk(m, redirect.slice(1), place.layer + 1) : into(m, places.slice(index + 1), redirect);
@@ -156,7 +178,7 @@ function into(m: Mount, places: readonly LowerPlace[], name: string): Step {
 function openPlace(m: Mount, layer: number, path: string): number {
   if (path.length > 4095) return -Errno.ENAMETOOLONG;
   writeAscii(m.u8, m.scratch.walk, path);
-  return m.disk.openBeneath(m.layerFds[layer], m.scratch.walk, O.PATH, 0);
+  return m.lowers[layer].openBeneath(m.scratch.walk);
 }
 
 function isHidden(m: Mount, layer: number, path: string): boolean {
@@ -175,12 +197,13 @@ function isHidden(m: Mount, layer: number, path: string): boolean {
 export function findData(m: Mount, path: string, from: number): LowerPlace | undefined {
   let { file } = walk(m, path, from);
   while (file !== undefined) {
+    const lower = m.lowers[file.layer];
     const fd = openPlace(m, file.layer, file.path);
     if (fd === -Errno.ELOOP) return undefined;
     if (fd < 0) throw new LayerError(-fd);
     m.closeLater(fd);
-    if (asked(m.disk.getxattr(fd, m.names.empty, m.names.metacopy, m.scratch.value, 64)) < 0) break;
-    const redirect = redirectMark(m, fd, m.names.empty);
+    if (asked(lower.getxattr(fd, m.names.empty, m.names.metacopy, m.scratch.value, 64)) < 0) break;
+    const redirect = redirectMark(m, lower, fd, m.names.empty);
     if (redirect?.startsWith('/') === true) ({ file } = walk(m, redirect.slice(1), file.layer + 1));
     else ({ file } = into(m, file.below, redirect ?? file.path.slice(file.path.lastIndexOf('/') + 1)));
   }

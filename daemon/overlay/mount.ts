@@ -1,13 +1,26 @@
 /**
  * A worker's view of one mount, and the gates from a node to its place on disk: no other code finds a descriptor or builds a name for
- * a system call. A place is (dirfd, name): the gate leaves it in `placeFd` and `placeName`.
+ * a system call. A place is (dirfd, name): the gate leaves it in `placeFd` and `placeName`, and whom to ask about it in `placeFiles`.
  */
 import { disk, DirentType, Mode, O, O_DIRECTORY, type Disk } from '../layers/disk';
+import { ImportedLower } from '../layers/imported';
+import { DirectoryLower, type Files, FIRST_ROW, type Lower } from '../layers/lower';
 import { Names } from '../layers/names';
 import { Errno } from '../errno';
 import { FdCache } from './fd-cache';
 import { isShared, ownNode } from './image';
-import { Blob, Dentry, DentryFlags, Inode, InodeFlags, MountFlags, MountState, MountWord } from './table/layout';
+import {
+  Blob,
+  Dentry,
+  DentryFlags,
+  Inode,
+  InodeFlags,
+  LAYER_ID_BYTES,
+  LOWER_WORDS,
+  MountFlags,
+  MountState,
+  MountWord,
+} from './table/layout';
 import type { Table } from './table/table';
 import type { Scratch, WorkerContext } from './worker';
 
@@ -29,6 +42,8 @@ export class Mount {
   readonly orphansFd: number;
   readonly device: number;
   readonly layerFds: readonly number[];
+  /** the same, as whom to ask; topmost first */
+  readonly lowers: readonly Lower[];
   /** what it shares with other mounts (image.ts), and the list of its words about that */
   readonly image?: Mount;
   readonly sharedWords: number;
@@ -38,6 +53,7 @@ export class Mount {
   readonly squashUid: number;
   readonly squashGid: number;
   /** what the last gate found */
+  placeFiles: Files = disk;
   placeFd = -1;
   placeName = 0;
   /** what ownJob's last finished job counted */
@@ -76,24 +92,36 @@ export class Mount {
     const image = word(MountWord.IMAGE);
     if (image !== 0) this.image = context.images.view(image, () => new Mount(context, image));
     this.sharedWords = word(MountWord.SHARED_WORDS);
+    this.lowers = this.image?.lowers ?? this.layerFds.map((fd, layer) => this.makeLower(fd, layer));
   }
 
   detach(): void {
     this.fds.clear();
     if (this.image !== undefined) this.context.images.leave(this.image);
+    else for (const lower of this.lowers) lower.detach();
+  }
+
+  private makeLower(fd: number, layer: number): Lower {
+    const ids = this.i32[this.record + MountWord.LAYER_IDS];
+    const at = ids === 0 ? 0 : this.table.blobBytes(ids) + layer * LAYER_ID_BYTES;
+    const id = Buffer.from(this.u8.subarray(at, ids === 0 ? at : at + LAYER_ID_BYTES));
+    if (id.every((byte) => byte === 0)) return new DirectoryLower(fd, this.u8);
+    const place = {
+      objects: this.i32[this.record + MountWord.OBJECTS_FD],
+      path: this.scratch.object,
+      prefix: this.names.prefix,
+    };
+    return new ImportedLower(fd, id.toString('hex'), this.table.memory, place);
   }
 
   private readonly uuids = new Map<number, Uint8Array>();
 
-  /** UUID of the file system that a layer's root is on, zeros if it has none: part of the kernel's origin handles. */
+  /** Whose file handles a layer's are: part of the kernel's origin handles. */
   layerUuid(layer: number): Uint8Array {
     const known = this.uuids.get(layer);
     if (known !== undefined) return known;
-    const { words } = this.scratch;
-    const fd = disk.openat(this.layerFds[layer], this.names.dot, O.RDONLY | O_DIRECTORY, 0);
-    const found = fd >= 0 && disk.filesystemUuid(fd, words) >= 0;
-    if (fd >= 0) disk.close(fd);
-    const uuid = found ? this.u8.slice(words, words + 16) : new Uint8Array(16);
+    const uuid = new Uint8Array(16);
+    this.lowers[layer].uuid(uuid, this.scratch.words);
     this.uuids.set(layer, uuid);
     return uuid;
   }
@@ -166,17 +194,17 @@ export class Mount {
   /** Number of lowers of a directory. */
   lowerCount(directory: number): number {
     const list = this.i32[directory + Inode.LOWERS];
-    return list === 0 ? 0 : this.i32[list + Blob.LENGTH] >>> 1;
+    return list === 0 ? 0 : this.i32[list + Blob.LENGTH] / LOWER_WORDS;
   }
 
   /** Layer index of a directory's lower at `position` (0: topmost). */
   lowerLayer(directory: number, position: number): number {
-    return this.i32[this.i32[directory + Inode.LOWERS] + Blob.DATA + 2 * position];
+    return this.i32[this.i32[directory + Inode.LOWERS] + Blob.DATA + LOWER_WORDS * position];
   }
 
   /** Path blob of it. */
   lowerPath(directory: number, position: number): number {
-    return this.i32[this.i32[directory + Inode.LOWERS] + Blob.DATA + 2 * position + 1];
+    return this.i32[this.i32[directory + Inode.LOWERS] + Blob.DATA + LOWER_WORDS * position + 1];
   }
 
   // ---- inode numbers: (slot of the layer counted from the bottom, its inode number); design.md section 4 -------------------------------
@@ -214,19 +242,24 @@ export class Mount {
     return fd;
   }
 
-  /** O_PATH descriptor of a directory's lower at `position`, owned by the cache; negative errno. */
+  /** Handle of a directory's lower at `position`: a row's, or an O_PATH descriptor owned by the cache; negative errno. */
   lowerDirectory(directory: number, position: number): number {
     const { i32 } = this;
+    const known = i32[directory + Inode.LOWERS] + Blob.DATA + LOWER_WORDS * position + 2;
+    if (i32[known] !== 0) return i32[known];
     const generation = i32[directory + Inode.GENERATION];
     const cached = this.fds.get(directory, generation, position + 1);
     if (cached >= 0) return cached;
     const path = this.lowerPath(directory, position);
-    const fd = disk.openDirectory(this.layerFds[this.lowerLayer(directory, position)], this.table.blobBytes(path), i32[path + Blob.LENGTH]);
-    if (fd >= 0) this.fds.put(directory, generation, position + 1, fd);
+    const lower = this.lowers[this.lowerLayer(directory, position)];
+    const fd = lower.openDirectory(this.table.blobBytes(path), i32[path + Blob.LENGTH]);
+    if (fd >= FIRST_ROW) i32[known] = fd;
+    else if (fd >= 0) this.fds.put(directory, generation, position + 1, fd);
     return fd;
   }
 
-  private placeAt(fd: number, name: number): number {
+  private placeAt(files: Files, fd: number, name: number): number {
+    this.placeFiles = files;
     this.placeFd = fd;
     this.placeName = name;
     return fd < 0 ? fd : 0;
@@ -236,17 +269,17 @@ export class Mount {
   place(node: number): number {
     const flags = this.nodeFlags(node);
     if ((flags & InodeFlags.UPPER) === 0) return this.lowerPlace(node);
-    if (this.isDirectory(node)) return this.placeAt(this.upperDirectory(node), this.names.empty);
+    if (this.isDirectory(node)) return this.placeAt(disk, this.upperDirectory(node), this.names.empty);
     return this.upperPlace(node, flags);
   }
 
   private upperPlace(node: number, flags: number): number {
     const { i32 } = this;
-    if ((flags & InodeFlags.ORPHAN) !== 0) return this.placeAt(this.orphansFd, this.orphanName(node));
-    if ((flags & InodeFlags.INDEXED) !== 0) return this.placeAt(this.indexFd, this.table.blobBytes(i32[node + Inode.INDEX_NAME]));
+    if ((flags & InodeFlags.ORPHAN) !== 0) return this.placeAt(disk, this.orphansFd, this.orphanName(node));
+    if ((flags & InodeFlags.INDEXED) !== 0) return this.placeAt(disk, this.indexFd, this.table.blobBytes(i32[node + Inode.INDEX_NAME]));
     const dentry = i32[node + Inode.DENTRY];
     if (dentry === 0) return -Errno.ESTALE;
-    return this.placeAt(this.upperDirectory(i32[dentry + Dentry.PARENT]), this.table.name(dentry));
+    return this.placeAt(disk, this.upperDirectory(i32[dentry + Dentry.PARENT]), this.table.name(dentry));
   }
 
   /** The place of a regular file's data in a lower. */
@@ -258,13 +291,22 @@ export class Mount {
   /** The place of what a node is in its topmost lower. */
   lowerPlace(node: number): number {
     const { i32 } = this;
-    if (this.isDirectory(node)) return this.placeAt(this.lowerDirectory(node, 0), this.names.empty);
+    if (this.isDirectory(node)) {
+      const position = i32[node + Inode.ATTRIBUTES_OF];
+      return this.placeAt(this.lowerAt(node, position), this.lowerDirectory(node, position), this.names.empty);
+    }
     const path = i32[node + Inode.LOWER_PATH];
     if (path !== 0) return this.openPath(i32[node + Inode.LAYER] - 1, path);
     const dentry = i32[node + Inode.DENTRY];
     if (dentry === 0) return -Errno.ESTALE;
     const parent = i32[dentry + Dentry.PARENT];
-    return this.placeAt(this.lowerDirectory(parent, i32[dentry + Dentry.LOWER] - 1), this.table.name(dentry));
+    const position = i32[dentry + Dentry.LOWER] - 1;
+    return this.placeAt(this.lowerAt(parent, position), this.lowerDirectory(parent, position), this.table.name(dentry));
+  }
+
+  /** Whom to ask about a directory's lower at `position`. */
+  lowerAt(directory: number, position: number): Lower {
+    return this.lowers[this.lowerLayer(directory, position)];
   }
 
   /** The name of the last place where later gates do not overwrite it (scratch.path, if it was made up). */
@@ -282,9 +324,10 @@ export class Mount {
     const length = this.i32[path + Blob.LENGTH];
     let slash = length;
     while (slash > 0 && this.u8[from + slash - 1] !== 47) slash--;
-    const fd = disk.openDirectory(this.layerFds[layer], from, slash === 0 ? 0 : slash - 1);
-    if (fd >= 0) this.fds.later(fd);
-    return this.placeAt(fd, from + slash);
+    const lower = this.lowers[layer];
+    const fd = lower.openDirectory(from, slash === 0 ? 0 : slash - 1);
+    this.closeLater(fd);
+    return this.placeAt(lower, fd, from + slash);
   }
 
   /** Has the directory an upper at this moment? Then what is inside may be changed. */
@@ -326,7 +369,8 @@ export class Mount {
     return this.dentryType(dentry) === DirentType.DIRECTORY;
   }
 
-  closeLater(fd: number): void {
-    this.fds.later(fd);
+  /** Of a handle that was opened for this operation: a row is none. */
+  closeLater(handle: number): void {
+    if (handle >= 0 && handle < FIRST_ROW) this.fds.later(handle);
   }
 }

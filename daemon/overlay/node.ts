@@ -1,6 +1,7 @@
 /** An inode record's life: made from a dentry when the kernel first asks, its attributes, and its end after FORGET. */
 import { Errno } from '../errno';
 import { disk, Mode } from '../layers/disk';
+import type { Files } from '../layers/lower';
 import { JobSlot, StatRecord } from '../layers/records';
 import { FOREVER } from '../protocol/operations';
 import { keepLowerPath } from './copy-up';
@@ -37,8 +38,12 @@ function instantiate(m: Mount, directory: number, dentry: number): number {
   const place = inUpper ? m.upperDirectory(directory) : m.lowerDirectory(directory, i32[dentry + Dentry.LOWER] - 1);
   if (place < 0) return place;
   const { stat } = m.scratch;
-  const result = disk.stat(place, table.name(dentry), stat);
-  if (result < 0) return result;
+  if (!inUpper && (flags & DentryFlags.STAT) !== 0) table.keptStat(dentry, stat);
+  else {
+    const files: Files = inUpper ? disk : m.lowerAt(directory, i32[dentry + Dentry.LOWER] - 1);
+    const result = files.stat(place, table.name(dentry), stat);
+    if (result < 0) return result;
+  }
   const type = u32[(stat + StatRecord.mode) >> 2] & Mode.TYPE;
   const several = type !== Mode.DIRECTORY && u32[(stat + StatRecord.nlink) >> 2] > 1;
   const joins = several && (inUpper || m.has(MountFlags.INDEX));
@@ -97,14 +102,41 @@ function answered(result: number): void {
 
 function fromLower(m: Mount, directory: number, dentry: number, node: number, several: boolean): void {
   const { i32, table } = m;
-  i32[node + Inode.LAYER] = m.lowerLayer(directory, i32[dentry + Dentry.LOWER] - 1) + 1;
   if (m.isDirectory(node)) {
     setLowers(m, node, childLowers(m, directory, dentry), ownPath(m, directory, dentry));
     if (m.lowerCount(node) > 1) m.setFlags(node, InodeFlags.MERGED);
-  } else if (several && m.has(MountFlags.INDEX)) {
+    if ((i32[dentry + Dentry.FLAGS] & DentryFlags.IMPLICIT) !== 0) answered(takeAttributes(m, node));
+    return;
+  }
+  i32[node + Inode.LAYER] = m.lowerLayer(directory, i32[dentry + Dentry.LOWER] - 1) + 1;
+  if (several && m.has(MountFlags.INDEX)) {
     answered(findIndexed(m, node, m.lowerDirectory(directory, i32[dentry + Dentry.LOWER] - 1), table.name(dentry)));
     if (m.hasUpper(node)) keepLowerPath(m, node, dentry);
   }
+}
+
+/**
+ * The attributes of a directory whose topmost lower does not have it itself are those of the next that has; with none, what stands for them in the
+ * index. 0 or negative errno.
+ */
+export function takeAttributes(m: Mount, node: number): number {
+  const { i32, u32 } = m;
+  const { stat2 } = m.scratch;
+  for (let position = 0; position < m.lowerCount(node); position++) {
+    const handle = m.lowerDirectory(node, position);
+    if (handle < 0) return handle;
+    const lower = m.lowerAt(node, position);
+    if (lower.isImplicit(handle)) continue;
+    const result = lower.stat(handle, m.names.empty, stat2);
+    if (result < 0) return result;
+    const [low, high] = [i32[node + Inode.INO_LOW], i32[node + Inode.INO_HIGH]];
+    u32.copyWithin(node + Inode.ATTR, stat2 >> 2, (stat2 >> 2) + STAT_WORDS);
+    i32[node + Inode.INO_LOW] = low;
+    i32[node + Inode.INO_HIGH] = high;
+    i32[node + Inode.ATTRIBUTES_OF] = position;
+    return 0;
+  }
+  return 0;
 }
 
 function fromUpper(m: Mount, directory: number, dentry: number, node: number, place: number, several: boolean): void {
@@ -120,13 +152,13 @@ function fromUpper(m: Mount, directory: number, dentry: number, node: number, pl
       m.setFlags(node, InodeFlags.OPAQUE);
       return;
     }
-    const redirect = redirectMark(m, place, name);
+    const redirect = redirectMark(m, disk, place, name);
     if (redirect === undefined) {
       setLowers(m, node, childLowers(m, directory, dentry), ownPath(m, directory, dentry));
     } else {
       const path = redirect.startsWith('/') ? redirect.slice(1) : joined(originOf(m, directory), redirect);
       const list: number[] = [];
-      for (const lower of walk(m, path, 0).directories) list.push(lower.layer, textBlob(m, lower.path));
+      for (const lower of walk(m, path, 0).directories) list.push(lower.layer, textBlob(m, lower.path), 0);
       setLowers(m, node, list, path);
     }
     if (m.lowerCount(node) > 0) m.setFlags(node, InodeFlags.MERGED);
@@ -139,7 +171,7 @@ function fromUpper(m: Mount, directory: number, dentry: number, node: number, pl
   if (m.isRegular(node)) {
     if ((i32[dentry + Dentry.FLAGS] & DentryFlags.TYPE_MASK) << 12 !== Mode.REGULAR) m.setFlags(node, InodeFlags.FAKE_WHITEOUT);
     if (asked(disk.getxattr(place, name, names.metacopy, value, 64)) >= 0) {
-      const redirect = redirectMark(m, place, name);
+      const redirect = redirectMark(m, disk, place, name);
       const path =
         redirect === undefined
           ? ownPath(m, directory, dentry)
@@ -161,7 +193,7 @@ function fromUpper(m: Mount, directory: number, dentry: number, node: number, pl
 /** st_blocks of a metacopy is its data's. */
 function copyBlocks(m: Mount, node: number): void {
   const { i32, u32 } = m;
-  if (m.lowerDataPlace(node) < 0 || disk.stat(m.placeFd, m.placeName, m.scratch.stat2) < 0) return;
+  if (m.lowerDataPlace(node) < 0 || m.placeFiles.stat(m.placeFd, m.placeName, m.scratch.stat2) < 0) return;
   i32[node + Inode.BLOCKS_LOW] = u32[(m.scratch.stat2 + StatRecord.blocks) >> 2];
   i32[node + Inode.BLOCKS_HIGH] = u32[(m.scratch.stat2 + StatRecord.blocks + 4) >> 2];
 }

@@ -5,9 +5,9 @@ import { Names, writeAscii } from '../layers/names';
 import { StatRecord } from '../layers/records';
 import { CHUNK_WORDS, standFor } from './image';
 import { Mount } from './mount';
-import { attributes, dispose } from './node';
+import { attributes, dispose, takeAttributes } from './node';
 import { removeTree } from './remove';
-import { Blob, Control, Inode, InodeFlags, Limits, Lookups, MountFlags, MountState, MountWord } from './table/layout';
+import { Blob, Control, Inode, InodeFlags, LAYER_ID_BYTES, Limits, Lookups, MountFlags, MountState, MountWord } from './table/layout';
 import type { WorkerContext } from './worker';
 
 /** What is wrong with what was asked to be mounted, for the user. */
@@ -19,6 +19,8 @@ export interface MountSpec {
   workFd: number;
   /** topmost first */
   layerFds: number[];
+  /** Are some of the lowers imported layers? These descriptors are then of `layers/<id>`. */
+  imported?: ImportedLayers;
   deviceFd: number;
   /** MountFlags that are wished for and possible */
   flags: number;
@@ -28,6 +30,13 @@ export interface MountSpec {
   level: number;
   /** the lowers never change while they are mounted: what they say is shared with other such mounts of the same (image.ts) */
   share: boolean;
+}
+
+export interface ImportedLayers {
+  /** descriptor of `objects/` */
+  objectsFd: number;
+  /** for each lower: the imported layer's id, 64 hexadecimal digits; '': it is a directory */
+  ids: readonly string[];
 }
 
 /** Takes a mount record (state SETTING_UP), probes and sweeps the upper, makes the root's node. Takes over the descriptors unless it throws MountError. */
@@ -56,19 +65,20 @@ export function setUpMount(context: WorkerContext, spec: MountSpec): number {
       sweep(context, names, spec.workFd, 'work', i32[record + MountWord.WORK_FD]);
       sweep(context, names, spec.workFd, 'ply-orphans', i32[record + MountWord.ORPHANS_FD]);
       probeUpper(context, names, i32[record + MountWord.WORK_FD]);
-      if ((flags & MountFlags.INDEX) !== 0 && !haveHandles(context, names, spec.layerFds)) flags &= ~MountFlags.INDEX;
+      if ((flags & MountFlags.INDEX) !== 0 && !haveHandles(context, names, spec)) flags &= ~MountFlags.INDEX;
       if ((flags & MountFlags.INDEX) !== 0) i32[record + MountWord.INDEX_FD] = inWork('index');
     } else flags &= ~MountFlags.INDEX;
     i32[record + MountWord.FLAGS] = flags;
     i32[record + MountWord.DEVICE_FD] = spec.deviceFd;
     i32[record + MountWord.LAYER_COUNT] = spec.layerFds.length;
     i32[record + MountWord.LAYERS] = table.listBlob(spec.layerFds);
+    setImported(context, record, spec.imported);
     i32[record + MountWord.SQUASH_UID] = spec.squashUid;
     i32[record + MountWord.SQUASH_GID] = spec.squashGid;
     i32[record + MountWord.LEVEL] = spec.level;
     i32[record + MountWord.RENAME_LOCK] = 0;
     i32[record + MountWord.SERIAL] = 0;
-    if (spec.share) shareLowers(context, index, spec);
+    if (spec.share || spec.imported !== undefined) shareLowers(context, index, spec);
     makeRoot(context, index, spec.layerFds.length);
     if (spec.workFd >= 0) disk.close(spec.workFd);
     return index;
@@ -80,30 +90,53 @@ export function setUpMount(context: WorkerContext, spec: MountSpec): number {
   }
 }
 
+function setImported(context: WorkerContext, record: number, imported: ImportedLayers | undefined): void {
+  const { table, scratch } = context;
+  const { i32, u8 } = table;
+  i32[record + MountWord.OBJECTS_FD] = imported?.objectsFd ?? -1;
+  if (imported === undefined) return;
+  const bytes = Buffer.concat(
+    imported.ids.map((id) => Buffer.from(id.slice(0, 2 * LAYER_ID_BYTES).padEnd(2 * LAYER_ID_BYTES, '0'), 'hex')),
+  );
+  u8.set(bytes, scratch.dirents);
+  i32[record + MountWord.LAYER_IDS] = table.bytesBlob(scratch.dirents, bytes.length);
+}
+
 /** Joins the image of the same lowers, or makes it. */
 function shareLowers(context: WorkerContext, index: number, spec: MountSpec): void {
   const { table } = context;
   const { i32 } = table;
   const user = spec.flags & MountFlags.USERXATTR;
-  const known = findImage(context, spec.layerFds, user);
-  const image = known === 0 ? makeImage(context, spec.layerFds, user) : known;
+  const known = findImage(context, index, spec.layerFds, user);
+  const image = known === 0 ? makeImage(context, spec, user) : known;
   i32[table.mountRecord(image) + MountWord.SHARERS]++;
   const record = table.mountRecord(index);
   i32[record + MountWord.IMAGE] = image;
   i32[record + MountWord.SHARED_WORDS] = table.allocator.take(CHUNK_WORDS * 4);
 }
 
-function findImage(context: WorkerContext, layers: readonly number[], user: number): number {
+/** `mount` is one of the same kinds of lowers. */
+function findImage(context: WorkerContext, mount: number, layers: readonly number[], user: number): number {
   const { table } = context;
   const { i32 } = table;
   for (let index = 1; index < Limits.MAX_MOUNTS; index++) {
     const record = table.mountRecord(index);
     if (i32[record + MountWord.STATE] !== MountState.IMAGE || (i32[record + MountWord.FLAGS] & MountFlags.USERXATTR) !== user) continue;
     const list = i32[record + MountWord.LAYERS];
-    if (i32[list + Blob.LENGTH] !== layers.length) continue;
+    if (i32[list + Blob.LENGTH] !== layers.length || !sameIds(context, table.mountRecord(mount), record)) continue;
     if (layers.every((fd, i) => isSameFile(context, fd, i32[list + Blob.DATA + i]))) return index;
   }
   return 0;
+}
+
+function sameIds({ table }: WorkerContext, one: number, other: number): boolean {
+  const [ids, others] = [one, other].map((record) => {
+    const blob = table.i32[record + MountWord.LAYER_IDS];
+    return blob === 0
+      ? ''
+      : Buffer.from(table.u8.subarray(table.blobBytes(blob), table.blobBytes(blob) + table.i32[blob + Blob.LENGTH])).toString('hex');
+  });
+  return ids === others;
 }
 
 function isSameFile(context: WorkerContext, one: number, other: number): boolean {
@@ -117,28 +150,31 @@ function isSameFile(context: WorkerContext, one: number, other: number): boolean
 }
 
 /** The image has descriptors of its own: it outlives the mount that was first. */
-function makeImage(context: WorkerContext, layers: readonly number[], user: number): number {
+function makeImage(context: WorkerContext, { layerFds: layers, imported }: MountSpec, user: number): number {
   const { table } = context;
   const { i32 } = table;
   const index = takeRecord(context);
   const record = table.mountRecord(index);
   const fds: number[] = [];
+  const again = (directory: number): number => {
+    const fd = disk.openat(directory, put(context, '.'), O.PATH | O_DIRECTORY, 0);
+    if (fd < 0) fail('cannot open a lower directory once more', fd, 'raise the limit of open files');
+    fds.push(fd);
+    return fd;
+  };
   try {
-    for (const layer of layers) {
-      const fd = disk.openat(layer, put(context, '.'), O.PATH | O_DIRECTORY, 0);
-      if (fd < 0) fail('cannot open a lower directory once more', fd, 'raise the limit of open files');
-      fds.push(fd);
-    }
+    const layerFds = layers.map(again);
+    setImported(context, record, imported && { ...imported, objectsFd: again(imported.objectsFd) });
     for (const word of [MountWord.UPPER_FD, MountWord.WORK_FD, MountWord.INDEX_FD, MountWord.ORPHANS_FD, MountWord.DEVICE_FD])
       i32[record + word] = -1;
     i32[record + MountWord.SQUASH_UID] = -1;
     i32[record + MountWord.SQUASH_GID] = -1;
     i32[record + MountWord.FLAGS] = user;
-    i32[record + MountWord.LAYER_COUNT] = fds.length;
-    i32[record + MountWord.LAYERS] = table.listBlob(fds);
+    i32[record + MountWord.LAYER_COUNT] = layerFds.length;
+    i32[record + MountWord.LAYERS] = table.listBlob(layerFds);
     i32[record + MountWord.ORDINALS] = 1; // the root's is 0
     Atomics.store(i32, record + MountWord.STATE, MountState.IMAGE);
-    makeRoot(context, index, fds.length);
+    makeRoot(context, index, layerFds.length);
     return index;
   } catch (error) {
     for (const fd of fds) disk.close(fd);
@@ -184,7 +220,7 @@ function takeRecord(context: WorkerContext): number {
 function giveRecord(context: WorkerContext, index: number): void {
   const { i32 } = context.table;
   const record = context.table.mountRecord(index);
-  if (i32[record + MountWord.LAYERS] !== 0) context.table.dropBlob(i32[record + MountWord.LAYERS]);
+  for (const word of [MountWord.LAYERS, MountWord.LAYER_IDS]) if (i32[record + word] !== 0) context.table.dropBlob(i32[record + word]);
   Atomics.store(i32, record + MountWord.STATE, MountState.FREE);
 }
 
@@ -267,9 +303,11 @@ function probeUpper(context: WorkerContext, names: Names, work: number): void {
 }
 
 /** The index needs file handles of every layer. */
-function haveHandles(context: WorkerContext, names: Names, layers: readonly number[]): boolean {
+function haveHandles(context: WorkerContext, names: Names, { layerFds, imported }: MountSpec): boolean {
   const { scratch } = context;
-  return layers.every((fd) => disk.fileHandle(fd, names.empty, scratch.value, 128, scratch.words) > 0);
+  return layerFds.every(
+    (fd, i) => (imported?.ids[i] ?? '') !== '' || disk.fileHandle(fd, names.empty, scratch.value, 128, scratch.words) > 0,
+  );
 }
 
 function makeRoot(context: WorkerContext, index: number, layers: number): void {
@@ -279,7 +317,7 @@ function makeRoot(context: WorkerContext, index: number, layers: number): void {
   i32[table.mountRecord(index) + MountWord.ROOT] = root;
   const empty = table.bytesBlob(context.scratch.path, 0);
   const list: number[] = [];
-  for (let layer = 0; layer < layers; layer++) list.push(layer, layer === 0 ? empty : table.holdBlob(empty));
+  for (let layer = 0; layer < layers; layer++) list.push(layer, layer === 0 ? empty : table.holdBlob(empty), 0);
   i32[root + Inode.LOWERS] = table.listBlob(list);
   i32[root + Inode.ORIGIN] = table.holdBlob(empty);
   i32[root + Inode.LOOKUPS] = Lookups.SATURATED;
@@ -296,11 +334,13 @@ function fillRoot(context: WorkerContext, m: Mount, layers: number): void {
   const { i32, u32 } = context.table;
   const { root } = m;
   // the root's number is its topmost lower's, whether there is an upper or not
-  const result = disk.stat(m.layerFds[0], m.names.empty, context.scratch.stat);
+  const result = m.lowers[0].stat(m.lowers[0].root, m.names.empty, context.scratch.stat);
   if (result < 0) fail('cannot read the topmost lower directory', result, 'it must exist and be readable');
   const high = m.inoHigh(u32[(context.scratch.stat + StatRecord.ino + 4) >> 2], 0);
   u32.copyWithin(root + Inode.ATTR, context.scratch.stat >> 2, (context.scratch.stat + StatRecord.SIZE) >> 2);
   i32[root + Inode.INO_HIGH] = high;
+  const taken = m.lowers[0].isImplicit(m.lowers[0].root) ? takeAttributes(m, root) : 0;
+  if (taken < 0) fail('cannot read a lower', taken, 'it must exist and be readable');
   let flags = InodeFlags.ROOT;
   if (m.writable) flags |= InodeFlags.UPPER | InodeFlags.MERGED;
   if (layers > 1) flags |= InodeFlags.MERGED;
@@ -338,7 +378,14 @@ export function tearDownMount(context: WorkerContext, index: number): void {
     dispose(m, node);
   });
   m.detach();
-  for (const word of [MountWord.UPPER_FD, MountWord.WORK_FD, MountWord.INDEX_FD, MountWord.ORPHANS_FD, MountWord.DEVICE_FD]) {
+  for (const word of [
+    MountWord.UPPER_FD,
+    MountWord.WORK_FD,
+    MountWord.INDEX_FD,
+    MountWord.ORPHANS_FD,
+    MountWord.DEVICE_FD,
+    MountWord.OBJECTS_FD,
+  ]) {
     const fd = i32[record + word];
     if (fd >= 0) disk.close(fd);
   }

@@ -1,5 +1,6 @@
 /** What one worker thread has of its own while it serves operations: its view of the node table, its buffers, its slow job. */
 import { disk } from '../layers/disk';
+import { OBJECT_PATH_BYTES } from '../layers/imported';
 import { JobSlot } from '../layers/records';
 import type { Mount } from './mount';
 import type { Table } from './table/table';
@@ -17,6 +18,8 @@ export interface Scratch {
   readonly path3: number;
   /** path of a layer's file that is being looked for (lowers.ts) */
   readonly walk: number;
+  /** an imported layer's: path of an object */
+  readonly object: number;
   /** 64 KiB + 4 KiB for xattr values and lists */
   readonly value: number;
   readonly valueCapacity: number;
@@ -80,6 +83,7 @@ export class WorkerContext {
       path2: part(4 * KIB + 1),
       path3: part(4 * KIB + 1),
       walk: part(4 * KIB + 1),
+      object: part(OBJECT_PATH_BYTES),
       value: part(68 * KIB),
       valueCapacity: 68 * KIB,
       names: part(4 * KIB),

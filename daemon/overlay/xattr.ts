@@ -35,7 +35,7 @@ export function getxattr(m: Mount, op: Getxattr, reply: Reply): number {
   const holder = m.holderOf(node);
   const place = holder.place(node);
   if (place < 0) return place;
-  const length = disk.getxattr(holder.placeFd, holder.placeName, name, reply.data, Math.min(op.size, reply.capacity));
+  const length = holder.placeFiles.getxattr(holder.placeFd, holder.placeName, name, reply.data, Math.min(op.size, reply.capacity));
   if (length < 0) return length;
   if (op.size === 0) reply.xattrSize(length);
   else reply.bytes(length);
@@ -54,7 +54,7 @@ export function listxattr(m: Mount, op: Listxattr, reply: Reply): number {
   const place = holder.place(node);
   if (place < 0) return place;
   const { value } = m.scratch;
-  const length = disk.listxattr(holder.placeFd, holder.placeName, value, 65536);
+  const length = holder.placeFiles.listxattr(holder.placeFd, holder.placeName, value, 65536);
   if (length < 0) return length;
   const shown = filter(m, value, length, op.uid !== 0);
   if (op.size === 0) {

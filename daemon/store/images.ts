@@ -1,5 +1,5 @@
 /** The catalog's images: ordered stacks of layers, and their names. */
-import type { Image } from '../api/types';
+import type { Image, ImageRemoval } from '../api/types';
 import type { Connection } from './database';
 import { CatalogError } from './errors';
 import type { Layers } from './layers';
@@ -25,10 +25,12 @@ export interface NewImportedImage {
   tags: readonly string[];
 }
 
-type ImageRow = Pick<Image, 'id' | 'createdAt' | 'size' | 'containers'>;
+type ImageRow = Pick<Image, 'id' | 'createdAt' | 'size' | 'uniqueSize' | 'containers'>;
 
 const SELECT = `SELECT id, created_at AS createdAt,
   (SELECT coalesce(sum(size), 0) FROM layers WHERE id IN (SELECT layer FROM image_layers WHERE image = images.id)) AS size,
+  (SELECT coalesce(sum(size), 0) FROM layers WHERE id IN (SELECT layer FROM image_layers WHERE image = images.id)
+    AND NOT EXISTS (SELECT 1 FROM image_layers AS other WHERE other.layer = layers.id AND other.image <> images.id)) AS uniqueSize,
   (SELECT count(*) FROM containers WHERE image = images.id) AS containers FROM images`;
 
 export class Images implements Referable {
@@ -115,27 +117,26 @@ export class Images implements Referable {
     return rows.map(({ repository, tag }) => imageName(repository, tag));
   }
 
-  /** A further name. */
+  /** A further name. One that another image has moves: that one may have none then. */
   tag(ref: string, name: string): Image {
     return this.db
       .transaction(() => {
-        const image = this.get(ref);
-        const { repository, tag } = this.checkFree(name);
-        this.db.prepare('INSERT INTO tags (repository, tag, image) VALUES (?, ?, ?)').run(repository, tag, image.id);
-        return image;
+        const { id } = this.get(ref);
+        this.moveTag(id, name);
+        return this.byId(id);
       })
       .immediate();
   }
 
   /** Removes the image; of one with several names only that by which it was called, if it was. 'in-use' names the containers. */
-  remove(ref: string): { image: Image; removed: boolean } {
+  remove(ref: string): ImageRemoval {
     return this.db
       .transaction(() => {
         const image = this.get(ref);
         const { repository, tag } = splitImageName(ref);
-        if (this.byName(ref) === image.id && this.namesOf(image.id).length > 1) {
+        if (this.byName(ref) === image.id && image.names.length > 1) {
           this.db.prepare('DELETE FROM tags WHERE repository = ? AND tag = ?').run(repository, tag);
-          return { image, removed: false };
+          return { id: image.id, untagged: [imageName(repository, tag)], removed: false };
         }
         const by = this.db.prepare<[Id], string>('SELECT name FROM containers WHERE image = ? ORDER BY seq').pluck().all(image.id);
         if (by.length > 0) {
@@ -146,7 +147,7 @@ export class Images implements Referable {
           );
         }
         this.db.prepare('DELETE FROM images WHERE id = ?').run(image.id);
-        return { image, removed: true };
+        return { id: image.id, untagged: image.names, removed: true };
       })
       .immediate();
   }
@@ -174,9 +175,10 @@ export class Images implements Referable {
     return this.complete(this.db.prepare<[Id], ImageRow>(`${SELECT} WHERE id = ?`).get(id)!);
   }
 
-  private complete({ id, createdAt, size, containers }: ImageRow): Image {
+  private complete({ id, ...row }: ImageRow): Image {
     const layers = this.db.prepare<[Id], Id>('SELECT layer FROM image_layers WHERE image = ? ORDER BY position').pluck().all(id);
-    return { id, name: this.namesOf(id).at(0) ?? null, layers, createdAt, size, containers };
+    const names = this.namesOf(id);
+    return { id, name: names.at(0) ?? null, names, layers, ...row };
   }
 
   byName(name: string): Id | undefined {

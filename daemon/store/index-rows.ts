@@ -8,6 +8,7 @@
  * a directory's children stand together.
  */
 import { type Connection, type Kind, openReadOnly } from './database';
+import { StoreError } from './errors';
 import { version } from './migrations';
 import { joinPath } from './paths';
 
@@ -205,6 +206,12 @@ export class LayerIndex {
 
   root(): IndexRow {
     return this.select('id = 1')[0];
+  }
+
+  /** Throws StoreError for a file that SQLite finds damaged. */
+  checkFile(): void {
+    const found = this.db.prepare<[], string>('PRAGMA integrity_check(1)').pluck().get();
+    if (found !== 'ok') throw new StoreError(`${this.db.name} is damaged (${found}): ${INDEX.remedy}`);
   }
 
   /** Of a directory, sorted by name. */

@@ -91,6 +91,7 @@
   METHOD(arenaBuffer) \
   METHOD(mount) \
   METHOD(umount) \
+  METHOD(exec) \
   METHOD(nameThread) \
   METHOD(socketpair) \
   METHOD(sendMessage) \

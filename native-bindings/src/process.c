@@ -4,6 +4,7 @@
 #include "args.h"
 
 #include <sched.h>
+#include <stdlib.h>
 #include <sys/mount.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
@@ -67,6 +68,42 @@ napi_value method_umount(napi_env env, napi_callback_info info) {
   if (error < 0) return integer(env, error);
   FAULT(env, "umount");
   return integer(env, result(umount2(target, flags)));
+}
+
+/** Frees as many of the words as there are. */
+static void freeWords(char **words) {
+  for (char **word = words; word && *word; word++) free(*word);
+  free(words);
+}
+
+napi_value method_exec(napi_env env, napi_callback_info info) {
+  napi_value list, word;
+  size_t given = 1, length;
+  uint32_t count = 0;
+  bool isArray = false;
+  napi_get_cb_info(env, info, &given, &list, NULL, NULL);
+  if (napi_is_array(env, list, &isArray) != napi_ok || !isArray) return typeError(env, "exec(words: string[])");
+  napi_get_array_length(env, list, &count);
+  if (count == 0) return integer(env, -EINVAL);
+  char **words = calloc((size_t)count + 1, sizeof *words);
+  if (!words) return integer(env, -ENOMEM);
+  for (uint32_t i = 0; i < count; i++) {
+    if (napi_get_element(env, list, i, &word) != napi_ok || napi_get_value_string_utf8(env, word, NULL, 0, &length) != napi_ok) {
+      freeWords(words);
+      return typeError(env, "exec(words: string[])");
+    }
+    words[i] = malloc(length + 1);
+    if (!words[i]) {
+      freeWords(words);
+      return integer(env, -ENOMEM);
+    }
+    napi_get_value_string_utf8(env, word, words[i], length + 1, NULL);
+  }
+  FAULT(env, "exec");
+  execvp(words[0], words);
+  int error = errno;
+  freeWords(words);
+  return integer(env, -error);
 }
 
 // ---- CPUs ----------------------------------------------------------------------------------------------------------------------------

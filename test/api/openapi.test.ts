@@ -95,7 +95,11 @@ testWithPlyd('every route answers as the document says', async (t, plyd) => {
     ['POST', '/v1/images', { name: 'other', layers: ['top'] }],
     ['POST', '/v1/images', { name: 'other', layers: ['top'] }],
     ['POST', '/v1/images', { name: 'third', layers: ['none'] }],
+    ['POST', '/v1/images/other/tag', { name: 'other:2' }],
+    ['POST', '/v1/images/other/tag', { name: 'a b' }],
+    ['POST', '/v1/images/none/tag', { name: 'x' }],
     ['DELETE', '/v1/images/other'],
+    ['DELETE', '/v1/images/other:2'],
     ['DELETE', '/v1/images/other'],
     ['DELETE', '/v1/layers/top'],
     ['POST', '/v1/containers', { image: 'img', name: 'c' }],
@@ -162,7 +166,7 @@ testWithPlyd('the document names its operations, and schemas have no loose ends'
   const document = await plyd.must<Document>('GET', '/v1/openapi.json');
   const ids = Object.values(document.paths).flatMap((operations) => Object.values(operations).map(({ operationId }) => operationId));
   t.equal(new Set(ids).size, ids.length, 'each has a name of its own');
-  t.equal(ids.length, 22);
+  t.equal(ids.length, 23);
   const references = [...JSON.stringify(document).matchAll(/"\$ref":"#\/components\/schemas\/(\w+)"/g)].map(([, name]) => name);
   for (const name of new Set(references)) t.ok(document.components.schemas[name], name);
 });

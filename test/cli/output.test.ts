@@ -1,6 +1,20 @@
 /** What ply shows of the API's objects: into a pipe, on a terminal, and as JSON. */
 import t from 'tap';
-import { containers, images, info, layers, mounts, nothingLeft, onTerminal, shell, since, sized, StandIn } from './stand-in.js';
+import {
+  containerDetail,
+  containers,
+  imageDetail,
+  images,
+  info,
+  layers,
+  mounts,
+  nothingLeft,
+  onTerminal,
+  shell,
+  since,
+  sized,
+  StandIn,
+} from './stand-in.js';
 
 let plyd: StandIn;
 t.before(async () => {
@@ -12,8 +26,8 @@ t.before(async () => {
     .on('GET /layers', { body: { layers: layers() } })
     .on('GET /mounts', { body: { mounts: mounts() } })
     .on('GET /info', { body: info() })
-    .on('GET /containers/web1?size=true', { body: sized()[0] })
-    .on('GET /images/web', { body: images()[0] })
+    .on('GET /containers/web1?size=true', { body: containerDetail() })
+    .on('GET /images/web', { body: imageDetail() })
     .on('GET /layers/app', { body: layers()[0] })
     .on('GET /layers/base', { body: layers()[1] });
 });
@@ -42,11 +56,14 @@ dddddddddddd   bad    web     40 minutes ago       Failed: no\\x0aupper   4.1kB 
   ['ps -aq', 'aaaaaaaaaaaa\nbbbbbbbbbbbb\ncccccccccccc\ndddddddddddd\n'],
   [
     'images',
-    `NAME   IMAGE ID       LAYERS   CREATED          SIZE    CONTAINERS
-web    111111111111   2        10 minutes ago   123MB   4
+    `NAME      IMAGE ID       LAYERS   CREATED          SIZE    UNIQUE   CONTAINERS
+web       111111111111   2        10 minutes ago   123MB   457kB    4
+web:1.2   111111111111   2        10 minutes ago   123MB   457kB    4
+<none>    222222222222   2        10 minutes ago   123MB   457kB    0
 `,
   ],
-  ['images -q', '111111111111\n'],
+  ['images -q', '111111111111\n222222222222\n'],
+  ['images -q --dangling', '222222222222\n'],
   [
     'layer ls',
     `LAYER ID       NAME   ENTRIES   SIZE    CREATED       PATH
@@ -89,7 +106,7 @@ t.test('on a terminal: the same with colours, which NO_COLOR and TERM=dumb switc
     const { status, stdout } = await onTerminal(command, env);
     t.equal(status, 0);
     t.equal(stdout.replace(/\x1b\[\d+m/g, ''), shown, command);
-    t.equal(stdout.includes('\x1b[1m'), !command.endsWith('q'), 'in colours');
+    t.equal(stdout.includes('\x1b[1m'), !/ -\w*q/.test(command), 'in colours');
     t.equal((await onTerminal(command, { ...env, NO_COLOR: '1' })).stdout, shown);
   }
   t.match(await onTerminal('ps', { PLY_SOCKET: plyd.socket }), { stdout: /\x1b\[32mUp 3 minutes\x1b\[0m +\/r/ });
@@ -119,7 +136,10 @@ t.test('inspect finds any kind of object', async (t) => {
       'web1',
       /^Container: +web1\nId: +a{64}\nImage: +web \(1{64}\)\nStatus: +Up 3 minutes\nCreated: +\S+ \(2 hours ago\)\n.*Written: +12\.3MB/s,
     ],
-    ['web', /^Image: +web\n.*Layers: +e{64}\n +f{64}\nSize: +123MB\n/s],
+    [
+      'web',
+      /^Image: +web\n +web:1\.2\n.*Platform: +linux\/amd64\nSize: +123MB, of .*Layers: +sha256:e{64} .*\n +sha256:f{64} .*Config: +Cmd=/s,
+    ],
     ['app', /^Layer: +app\n.*Path: +\/srv\/app\n.*Tree digest: +sha256:00\n$/s],
     ['/mnt/../mnt/data', /^Mount: +8{64}\nMountpoint: +\/mnt\/data\nState: +failed\nLower: +\/srv\/base\nOptions: +nodev\nCreated: .*\n$/],
     ['88888', /^Mount: +8{64}\n/],

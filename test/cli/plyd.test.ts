@@ -101,7 +101,7 @@ t.test('with a real plyd', { skip: reasonToSkip() }, async (t) => {
     });
     t.match(await plyd.must('layer', 'ls'), /^LAYER ID .*\n[0-9a-f]{12} +app +2 +8B .*\n[0-9a-f]{12} +base +3 +10B .*\n$/);
     t.match(await plyd.must('image', 'create', 'web', 'app', 'base'), /^[0-9a-f]{64}\n$/);
-    t.match(await plyd.must('images'), /^NAME .*\nweb +[0-9a-f]{12} +2 .* 18B +0\n$/);
+    t.match(await plyd.must('images'), /^NAME .*\nweb +[0-9a-f]{12} +2 .* 18B +18B +0\n$/);
     for (const name of ['one', 'two']) await plyd.must('create', 'web', '--name', name);
     t.equal(await plyd.must('ps'), 'CONTAINER ID   NAME   IMAGE   CREATED   STATUS   MOUNTPOINT\n', 'none runs');
     t.match(await plyd.must('ps', '-a'), /\n[0-9a-f]{12} +one +web .* Created\n[0-9a-f]{12} +two +web .* Created\n$/);
@@ -184,7 +184,7 @@ t.test('with a real plyd', { skip: reasonToSkip() }, async (t) => {
     t.equal(await plyd.must('stop', 'two'), 'two\n');
     t.equal(await plyd.must('rm', 'two'), 'two\n');
     t.equal(await plyd.must('rm', '-f', 'one'), 'one\n');
-    t.equal(await plyd.must('image', 'rm', 'web'), 'web\n');
+    t.match(await plyd.must('image', 'rm', 'web'), /^Untagged: web\nRemoved: [0-9a-f]{64}\n$/);
     t.equal(await plyd.must('layer', 'rm', 'app', 'base'), 'app\nbase\n');
     t.same(await plyd.json('ps', '-a'), []);
     t.same(fs.readdirSync(path.join(plyd.base, 'root/containers')), []);

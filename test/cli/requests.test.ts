@@ -26,7 +26,8 @@ t.test('what is asked for is what is sent', async (t) => {
     .on('DELETE /layers/app', { status: 204 })
     .on('POST /layers/app/verify', { body: { ok: true, changed: [], added: [], removed: [] } })
     .on('POST /images', { status: 201, body: images()[0] })
-    .on('DELETE /images/web', { status: 204 })
+    .on('POST /images/web/tag', { body: images()[0] })
+    .on('DELETE /images/web', { body: { id: A, untagged: ['web'], removed: true } })
     .on('POST /containers', { status: 201, body: web1 })
     .on('POST /containers/web1/start', { body: web1 })
     .on('POST /containers/web1/stop', { body: web1 })
@@ -46,8 +47,9 @@ t.test('what is asked for is what is sent', async (t) => {
     ['layer rm app', 'DELETE /layers/app', 'app'],
     ['layer verify app', 'POST /layers/app/verify {}', 'app: as it was'],
     ['image create web app base', 'POST /images {"name":"web","layers":["app","base"]}', '1'.repeat(64)],
-    ['image rm web', 'DELETE /images/web', 'web'],
-    ['rmi web', 'DELETE /images/web', 'web'],
+    ['tag web web:1.2', 'POST /images/web/tag {"name":"web:1.2"}', '1'.repeat(64)],
+    ['image rm web', 'DELETE /images/web', `Untagged: web\nRemoved: ${A}`],
+    ['rmi web', 'DELETE /images/web', `Untagged: web\nRemoved: ${A}`],
     ['create web', 'POST /containers {"image":"web"}', A],
     ['create web --name web1 -o volatile -o nodev', 'POST /containers {"image":"web","name":"web1","options":"volatile,nodev"}', A],
     ['start web1', 'POST /containers/web1/start {}', '/r/a/merged'],

@@ -139,11 +139,38 @@ export function sized(): Record<string, unknown>[] {
 }
 
 export function images(): Record<string, unknown>[] {
-  return [{ id: id('1'), name: 'web', layers: [id('e'), id('f')], createdAt: since(60 * 10), size: 123_456_789, containers: 4 }];
+  const common = { layers: [id('e'), id('f')], createdAt: since(60 * 10), size: 123_456_789, uniqueSize: 456_789 };
+  return [
+    { ...common, id: id('1'), name: 'web', names: ['web', 'web:1.2'], containers: 4 },
+    { ...common, id: id('2'), name: null, names: [], containers: 0 },
+  ];
+}
+
+/** The first of them in full. */
+export function imageDetail(): Record<string, unknown> {
+  const blob = { digest: id('9'), mediaType: 'application/vnd.oci.image.layer.v1.tar+gzip', size: 40_000_000 };
+  const imported = { kind: 'imported', source: '/srv/web.tar' };
+  return {
+    ...images()[0],
+    digest: `sha256:${id('1')}`,
+    config: { architecture: 'amd64', os: 'linux', config: { Cmd: ['/bin/sh'], User: '' } },
+    rootFS: { type: 'layers', layers: [`sha256:${id('f')}`, `sha256:${id('e')}`] },
+    stack: [
+      { ...imported, layer: id('f'), diffId: `sha256:${id('f')}`, chainId: `sha256:${id('f')}`, size: 123_000_000, blob },
+      { ...imported, layer: id('e'), diffId: `sha256:${id('e')}`, chainId: `sha256:${id('3')}`, size: 456_789, blob: null },
+    ],
+  };
+}
+
+/** One container in full. */
+export function containerDetail(): Record<string, unknown> {
+  const container = sized()[0];
+  const data = { lowerDir: ['/srv/app', '/srv/base'], upperDir: '/r/u', workDir: '/r/w', mergedDir: '/r/a/merged' };
+  return { ...container, graphDriver: { name: 'plyfs', data } };
 }
 
 export function layers(): Record<string, unknown>[] {
-  const digest = { treeDigest: 'sha256:00' };
+  const digest = { kind: 'directory', source: null, tarSize: null, blob: null, treeDigest: 'sha256:00' };
   return [
     { id: id('e'), name: 'app', path: '/srv/app', createdAt: since(86_400 * 3), entries: 12, files: 7, size: 1000, ...digest },
     { id: id('f'), name: null, path: '/srv/base', createdAt: since(86_400 * 20), entries: 34_567, files: 30_000, size: 1.5e9, ...digest },

@@ -3,8 +3,8 @@
  * that no run shows any more.
  */
 export interface Deviation {
-  /** whose: the kernel's overlayfs, or plyfs by decision (design.md says so) */
-  of: 'kernel' | 'plyfs';
+  /** whose: the kernel's overlayfs, or plyfs by decision (design.md says so), or plyfs over imported layers */
+  of: 'kernel' | 'plyfs' | 'imported';
   /** "subject: name" of the cases, as a whole or by a pattern */
   cases: string | RegExp;
   /** fields of the facts; default all */
@@ -195,5 +195,22 @@ export const deviations: readonly Deviation[] = [
     of: 'plyfs',
     cases: 'create: names that begin like a whiteout',
     why: 'such a name would be a whiteout in the upper: EINVAL (docs/compatibility.md)',
+  },
+  {
+    of: 'imported',
+    cases: /^space: (SEEK_DATA and SEEK_HOLE|a (sparse file|lower of many holes))/,
+    field: 'holes',
+    why: "a layer's index has no st_blocks: a file that was not written to shows those of its size (what holes its object has, SEEK_HOLE finds)",
+  },
+  {
+    of: 'imported',
+    cases: 'whiteouts: a redirect written by the kernel into a lower is followed',
+    why: 'what a tar gives its directories as trusted.overlay.* is not believed',
+  },
+  {
+    of: 'imported',
+    cases: /^limits: a read that reaches the layer/,
+    field: 'atime',
+    why: 'the index says the times, and an object is many files',
   },
 ];

@@ -2,4 +2,4 @@ import t from 'tap';
 import { writable } from './cases.js';
 import { conformance } from './suite.js';
 
-conformance(t, { cases: writable, lowers: 3, complete: true });
+conformance(t, { cases: writable, lowers: 3, complete: true, imported: true });

@@ -73,7 +73,7 @@ const SHAPES: Record<string, string> = {
   closeFrom: 'i',
 };
 const WITHOUT = ['fuseOpen', 'ringProbe', 'ringClose', 'ringSubmit', 'epollCreate', 'eventfd', 'raiseFileLimit', 'faultClear'];
-const METHODS = ['arenaBuffer', 'mount', 'umount', 'nameThread', 'socketpair', 'sendMessage', 'receiveMessage', 'peerCredentials'];
+const METHODS = ['arenaBuffer', 'mount', 'umount', 'exec', 'nameThread', 'socketpair', 'sendMessage', 'receiveMessage', 'peerCredentials'];
 const MORE_METHODS = ['watchReadable', 'fuseHeader', 'faultSet', 'zstdStream', 'zstdStep'];
 
 t.test('every function of the addon is covered here', (t) => {
@@ -194,6 +194,9 @@ t.test('methods throw a TypeError for wrong types and nothing else', (t) => {
     ['mount', 's', Buffer.from('/x'), 't', NaN, ''],
     ['mount', 's', Buffer.from('/x'), 't', 0],
     ['umount'],
+    ['exec'],
+    ['exec', 'ls'],
+    ['exec', ['ls', 1]],
     ['umount', '/x', 0],
     ['umount', Buffer.from('/x'), '0'],
     ['nameThread'],
@@ -236,6 +239,8 @@ t.test('methods throw a TypeError for wrong types and nothing else', (t) => {
   t.equal(native.umount(Buffer.from('/a\0b'), 0), -E.EINVAL);
   t.equal(native.umount(Buffer.alloc(5000, 0x61), 0), -E.ENAMETOOLONG);
   t.equal(native.umount(Buffer.alloc(0), 0), -E.ENOENT);
+  t.equal(native.exec([]), -E.EINVAL);
+  t.equal(native.exec(['/nowhere/no-program', 'x']), -E.ENOENT);
   t.equal(native.mount('a\0b', Buffer.from('/x'), 't', 0, ''), -E.EINVAL);
   t.equal(native.mount('a', Buffer.from('/x'), 't', 0, 'x'.repeat(5000)), -E.EINVAL);
   t.end();

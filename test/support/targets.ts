@@ -7,6 +7,10 @@
  */
 import fs from 'node:fs';
 import path from 'node:path';
+import { EngineProcess } from '../../daemon/mounts/engine-process.js';
+import { parseOptions } from '../../daemon/mounts/options.js';
+import { prepareMount } from '../../daemon/mounts/prepare.js';
+import { importDirectory } from './imported.js';
 import { type Tree, build, merge } from './layers.js';
 import { removeDirectory, temporaryDirectory } from './leaks.js';
 import { must, run, tearAway, unmount } from './mounts.js';
@@ -26,6 +30,8 @@ export interface SetupOptions {
   mountOptions?: readonly string[];
   /** plyfs: file that its engine's log is appended to */
   log?: string;
+  /** plyfs-imported: a store that has the layers already, in the place of the lowers */
+  store?: { root: string; ids: readonly string[] };
   /** plyfs: its environment, where it is not ours */
   env?: NodeJS.ProcessEnv;
 }
@@ -216,6 +222,47 @@ class Plyfs extends Directories {
   }
 }
 
+/** The lowers as imported layers of a store, served by an engine of its own: only plyd mounts such. */
+class PlyfsImported extends Directories {
+  private readonly store = this.options.store?.root ?? path.join(this.base, 'store');
+  private readonly logFile = path.join(this.base, 'engine.log');
+  private ids = this.options.store?.ids;
+  private engine: EngineProcess | undefined;
+
+  async mount(): Promise<void> {
+    this.ids ??= await this.import();
+    const lowers = this.ids.map((id) => path.join(this.store, 'layers', id));
+    const options = parseOptions(this.withExtra(this.layerOptions(lowers), `transport=${TRANSPORT}`));
+    options.imported = { objects: path.join(this.store, 'objects'), ids: [...this.ids] };
+    const log = fs.openSync(this.options.log ?? this.logFile, 'a');
+    const engine = new EngineProcess({ workers: 3, log, foreground: true, label: this.base });
+    fs.closeSync(log);
+    this.engine = engine;
+    const { point, level, dev, device, layers, imported, upper, work } = prepareMount({ options, mountpoint: this.mountpoint });
+    const own = upper >= 0 ? [upper, work] : [];
+    const descriptors = [device, ...layers, imported!.objects, ...own];
+    try {
+      await engine.mount({ options, mountpoint: point, dev, writable: upper >= 0, level, imported: imported!.ids }, descriptors);
+    } finally {
+      for (const fd of descriptors) fs.closeSync(fd);
+    }
+  }
+
+  /** Layers that are one directory are one layer. */
+  private async import(): Promise<string[]> {
+    const ids: string[] = [];
+    for (const lower of this.lowers) ids.push(await importDirectory(this.store, lower));
+    return ids;
+  }
+
+  override async unmount(): Promise<void> {
+    await super.unmount();
+    await this.engine?.ended;
+    this.engine?.leave();
+    this.engine = undefined;
+  }
+}
+
 type Make = new (target: string, options: SetupOptions) => Directories;
 
 function simple(name: string, make: Make): Target {
@@ -234,6 +281,7 @@ export const targets: readonly Target[] = [
   plyfs('plyfs-one-worker', 'workers=1'),
   plyfs('plyfs-served', 'workers=3', 'passthrough=never'),
   plyfs('plyfs-shared', 'workers=3', 'sharelowers'),
+  simple('plyfs-imported', PlyfsImported),
 ];
 
 export function target(name: string): Target {

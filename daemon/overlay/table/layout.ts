@@ -111,6 +111,8 @@ export const enum MountWord {
   /** list of the chunks with a word for each of the image's nodes */ SHARED_WORDS = 20,
   /** an image's: mounts that share it, and nodes made so far */ SHARERS = 21,
   ORDINALS = 22,
+  /** descriptor of the object store, where a lower is an imported layer; -1: none is */ OBJECTS_FD = 23,
+  /** bytes: LAYER_ID_BYTES for each lower: an imported layer's id, or zeros */ LAYER_IDS = 24,
   /** one device descriptor per worker at 32 + worker index */ CHANNELS = 32,
   SIZE = 64,
 }
@@ -160,8 +162,9 @@ export const enum Inode {
   UID = 23,
   GID = 24,
   /** no directory: layer index + 1 of its lower */ LAYER = 38,
+  /** directory: position in LOWERS of the one that its attributes are of: the first that is not implicit */ ATTRIBUTES_OF = 38,
   /** regular file: blob: path below a layer's root of its lower data, where they are not in the lower file itself (metacopy) */ DATA_PATH = 39,
-  /** directory: blob [layer, path blob]*: its lowers, topmost first; 0: none */ LOWERS = 40,
+  /** directory: blob [layer, path blob, handle]*: its lowers, topmost first; 0: none. The handle is that of an imported layer's row, else 0 */ LOWERS = 40,
   /** directory: blob: its path in the merged lowers, where a redirect must point */ ORIGIN = 41,
   /** live passthrough and live served opens */ OPEN_PASSTHROUGH = 42,
   OPEN_CACHED = 43,
@@ -259,8 +262,16 @@ export const enum DentryFlags {
   /** unhung; waits to be used again */ DEAD = 1 << 11,
   /** while loading: lower layers do not count any more */ STOP = 1 << 12,
   /** while loading: only a lower's whiteout so far */ HIDDEN = 1 << 13,
+  /** the attributes of its lower stand behind the name (Table.keepStat) */ STAT = 1 << 14,
+  /** its topmost lower is a directory without attributes of its own (DirentMark.IMPLICIT) */ IMPLICIT = 1 << 15,
   NAME_SHIFT = 16,
 }
+
+/** Words of an element of Inode.LOWERS. */
+export const LOWER_WORDS = 3;
+
+/** Bytes of an imported layer's id that are kept: half of it. */
+export const LAYER_ID_BYTES = 16;
 
 /** Words of a blob; what it holds begins at DATA. */
 export const enum Blob {

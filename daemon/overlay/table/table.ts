@@ -2,11 +2,17 @@
 import { native, JobSlot } from '../../../native-bindings/index';
 import { Allocator } from './allocator';
 import { Epochs } from './epoch';
-import { Blob, Control, Dentry, DentryFlags, Inode, InodeFlags, Limits, Lookups, MountWord } from './layout';
+import { packStat, PACKED_WORDS, unpackStat } from '../../layers/packed-stat';
+import { Blob, Control, Dentry, DentryFlags, Inode, InodeFlags, Limits, LOWER_WORDS, Lookups, MountWord } from './layout';
 import { Memory, TableFull } from './memory';
 
 /** In words. */
 const JOB_HOLDERS = JobSlot.holders / 4;
+
+/** Where a dentry keeps a stat record: behind the name and its NUL. */
+function statWord(dentry: number, nameLength: number): number {
+  return dentry + Dentry.NAME + ((nameLength + 4) >> 2);
+}
 
 export class Table {
   readonly u8: Uint8Array;
@@ -70,7 +76,7 @@ export class Table {
   dropLowers(list: number): void {
     if (list === 0 || Atomics.sub(this.i32, list + Blob.COUNT, 1) !== 1) return;
     const length = this.u32[list + Blob.LENGTH];
-    for (let i = 1; i < length; i += 2) this.dropBlob(this.u32[list + Blob.DATA + i]);
+    for (let i = 1; i < length; i += LOWER_WORDS) this.dropBlob(this.u32[list + Blob.DATA + i]);
     this.epochs.retire(list);
   }
 
@@ -111,11 +117,12 @@ export class Table {
 
   /**
    * Makes the dentry of a name that has none and hangs it at the end of its directory; the caller holds the directory's lock.
-   * `flags`: type and DentryFlags. Throws TableFull and changes nothing.
+   * `flags`: type and DentryFlags; with STAT there is room for keepStat. Throws TableFull and changes nothing.
    */
   addDentry(parent: number, name: number, length: number, flags: number, inode: number): number {
     const { i32, u8 } = this;
-    const dentry = this.allocator.take(Dentry.NAME * 4 + length + 1);
+    const bytes = (flags & DentryFlags.STAT) === 0 ? Dentry.NAME * 4 + length + 1 : (statWord(0, length) + PACKED_WORDS) * 4;
+    const dentry = this.allocator.take(bytes);
     const hash = this.hash(parent, name, length);
     i32[dentry + Dentry.PARENT] = parent;
     i32[dentry + Dentry.HASH] = hash;
@@ -133,6 +140,16 @@ export class Table {
     this.hang(dentry, hash);
     Atomics.add(i32, Control.DENTRIES, 1);
     return dentry;
+  }
+
+  /** Keeps the stat record at the offset `stat` with a dentry that was made with DentryFlags.STAT and is not yet seen by others. */
+  keepStat(dentry: number, stat: number): void {
+    packStat(this.u32, stat >> 2, statWord(dentry, this.nameLength(dentry)));
+  }
+
+  /** Writes it to the offset `stat`, all but the inode number. */
+  keptStat(dentry: number, stat: number): void {
+    unpackStat(this.u32, statWord(dentry, this.nameLength(dentry)), stat >> 2);
   }
 
   private hang(dentry: number, hash: number): void {

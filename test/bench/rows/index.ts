@@ -8,10 +8,14 @@ import { chmodMv } from './chmod-mv.js';
 import { coldWalk } from './cold-walk.js';
 import { containerStart } from './container-start.js';
 import { data } from './data.js';
+import { diskUseRow } from './disk-use.js';
 import { flatMemory } from './flat-memory.js';
 import { getattr } from './getattr.js';
 import { git } from './git.js';
 import { grep } from './grep.js';
+import { imageStart } from './image-start.js';
+import { importRow } from './import.js';
+import { importedLookup, importedWalk } from './imported.js';
 import { lstatExisting, lstatMissing } from './lstat.js';
 import { manyLowers } from './many-lowers.js';
 import { memory } from './memory.js';
@@ -27,6 +31,7 @@ import { warmWalk } from './warm-walk.js';
 export const rows: readonly Row[] = [
   coldWalk,
   secondWalk,
+  importedWalk,
   warmWalk,
   lstatExisting,
   lstatMissing,
@@ -44,8 +49,12 @@ export const rows: readonly Row[] = [
   build,
   npm,
   manyLowers,
+  importedLookup,
   startUpRow,
   containerStart,
+  importRow,
+  diskUseRow,
+  imageStart,
   memory,
   neighbours,
   flatMemory,

@@ -1,12 +1,13 @@
 /**
- * The daemon's API (daemon/api/types.ts) over its Unix socket. Every failure is a PlyError that says what to do: those of the API as they came,
- * those of the socket in words of our own.
+ * Requests over plyd's Unix socket. Every failure is a PlyError that says what to do: those of the API as they came, those of the socket in words of
+ * our own.
  */
 import fs from 'node:fs';
 import http from 'node:http';
 import path from 'node:path';
-import type { ApiError } from '../daemon/api/types';
+import type { ApiError, Line } from '../daemon/api/types';
 import { PlyError } from './errors';
+import { Work } from './work';
 
 const SYSTEM_SOCKET = '/run/ply/ply.sock';
 
@@ -26,7 +27,17 @@ function isRoot(): boolean {
 /** For what the daemon answers from its catalog. What mounts, indexes or walks a tree takes as long as it takes. */
 const QUICK_MS = 30_000;
 
-type Method = 'GET' | 'POST' | 'DELETE';
+export interface CallOptions {
+  /** hangs up. That does not stop what was begun, but for indexing and verifying layers, importing, committing and exporting. */
+  signal?: AbortSignal | undefined;
+}
+
+interface Request extends CallOptions {
+  method: 'GET' | 'POST' | 'DELETE';
+  path: string;
+  body?: object;
+  limitMs?: number;
+}
 
 /** A path of the API: values are escaped, and absent query parameters left out. */
 export function route(strings: TemplateStringsArray, ...values: string[]): string {
@@ -38,36 +49,31 @@ export function query(path: string, parameters: Readonly<Record<string, string |
   return given.length === 0 ? path : `${path}?${given.map(([name, value]) => `${name}=${encodeURIComponent(String(value))}`).join('&')}`;
 }
 
-/** What takes long: what its lines tell. */
-export interface Work {
-  progress: unknown;
-  result: unknown;
-}
-
-export class Client {
+/** One request, one connection: a program may go on for long between two, and plyd may be started again. */
+export class Connection {
   constructor(readonly socket: string) {}
 
   /** From the catalog: an answer comes soon or never. */
-  get<T>(path: string): Promise<T> {
-    return this.call<T>('GET', path, undefined, QUICK_MS);
+  get<T>(path: string, options: CallOptions = {}): Promise<T> {
+    return this.call<T>({ method: 'GET', path, limitMs: QUICK_MS, ...options });
   }
 
   /** As {@link get}, without a limit. */
-  getSlowly<T>(path: string): Promise<T> {
-    return this.call<T>('GET', path);
+  getSlowly<T>(path: string, options: CallOptions = {}): Promise<T> {
+    return this.call<T>({ method: 'GET', path, ...options });
   }
 
-  post<T>(path: string, body: object = {}): Promise<T> {
-    return this.call<T>('POST', path, body);
+  post<T>(path: string, body: object = {}, options: CallOptions = {}): Promise<T> {
+    return this.call<T>({ method: 'POST', path, body, ...options });
   }
 
-  delete(path: string): Promise<unknown> {
-    return this.call<unknown>('DELETE', path);
+  delete<T = void>(path: string, options: CallOptions = {}): Promise<T> {
+    return this.call<T>({ method: 'DELETE', path, ...options });
   }
 
-  /** Hands over the lines of an answer that does not end, as they come. Returns when the daemon ends it. */
-  async lines(path: string, take: (line: string) => void, method: Method = 'GET', body?: object): Promise<void> {
-    const response = await this.send(method, path, body);
+  /** The objects of an answer of lines, as they come. Leaving the loop hangs up. */
+  async *lines<T>(request: Request): AsyncGenerator<T, void, undefined> {
+    const response = await this.send(request);
     if ((response.statusCode ?? 0) >= 400) throw failure(response, await text(response));
     response.setEncoding('utf8');
     let rest = '';
@@ -75,64 +81,57 @@ export class Client {
       for await (const chunk of response as AsyncIterable<string>) {
         const lines = (rest + chunk).split('\n');
         rest = lines.pop() ?? '';
-        for (const line of lines) if (line !== '') take(line);
+        for (const line of lines) if (line !== '') yield parsed<T>(response, line);
       }
     } catch (error) {
+      request.signal?.throwIfAborted();
       if ((error as NodeJS.ErrnoException).code !== 'ECONNRESET') throw error; // plyd ended: as if it had ended the answer
+    } finally {
+      response.destroy();
     }
   }
 
-  /** What takes long and tells its progress: Line<P, R> of the API. Ending this process ends the work. */
-  async work<W extends Work>(
-    method: 'GET' | 'POST',
-    path: string,
-    body: object | undefined,
-    onProgress: (progress: W['progress']) => void,
-  ): Promise<W['result']> {
-    let result: { result: W['result'] } | undefined;
-    await this.lines(
-      path,
-      (line) => {
-        const value = JSON.parse(line) as { progress: W['progress'] } | { result: W['result'] } | { error: ApiError };
-        if ('error' in value) throw new PlyError(value.error);
-        if ('progress' in value) onProgress(value.progress);
-        else result = value;
-      },
-      method,
-      body,
-    );
-    if (result === undefined) throw brokenOff(this.socket);
-    return result.result;
+  /** What takes long and tells its progress. It begins when its first line or its result is asked for. */
+  work<P, R>(method: 'GET' | 'POST', path: string, body: object | undefined, options: CallOptions = {}): Work<P, R> {
+    return new Work<P, R>(this.lines<Line<P, R>>({ method, path, ...(body !== undefined && { body }), ...options }), this.socket);
   }
 
-  private async call<T>(method: Method, path: string, body?: object, limitMs?: number): Promise<T> {
-    const response = await this.send(method, path, body, limitMs);
+  private async call<T>(request: Request): Promise<T> {
+    const response = await this.send(request);
     let received: string;
     try {
       received = await text(response);
     } catch (error) {
+      request.signal?.throwIfAborted();
       throw error instanceof PlyError ? error : brokenOff(this.socket);
     }
     if ((response.statusCode ?? 0) >= 400) throw failure(response, received);
-    if (received === '') return undefined as T;
-    try {
-      return JSON.parse(received) as T;
-    } catch {
-      throw unintelligible(response, received);
-    }
+    return received === '' ? (undefined as T) : parsed<T>(response, received);
   }
 
-  private send(method: Method, path: string, body?: object, limitMs?: number): Promise<http.IncomingMessage> {
+  private send({ method, path, body, limitMs, signal }: Request): Promise<http.IncomingMessage> {
     const payload = body && JSON.stringify(body);
     const headers = payload === undefined ? {} : { 'content-type': 'application/json', 'content-length': Buffer.byteLength(payload) };
     return new Promise((resolve, reject) => {
-      const request = http.request({ socketPath: this.socket, method, path: `/v1${path}`, headers, agent: false }, resolve);
+      const options = { socketPath: this.socket, method, path: `/v1${path}`, headers, agent: false, ...(signal && { signal }) };
+      const request = http.request(options, resolve);
       if (limitMs !== undefined) {
         request.setTimeout(limitMs, () => request.destroy(noAnswer(this.socket, limitMs)));
       }
-      request.on('error', (error) => reject(error instanceof PlyError ? error : unreachable(this.socket, error)));
+      request.on('error', (error) => {
+        if (signal?.aborted === true) reject(signal.reason as Error);
+        else reject(error instanceof PlyError ? error : unreachable(this.socket, error));
+      });
       request.end(payload);
     });
+  }
+}
+
+function parsed<T>(response: http.IncomingMessage, received: string): T {
+  try {
+    return JSON.parse(received) as T;
+  } catch {
+    throw unintelligible(response, received);
   }
 }
 

@@ -1,0 +1,101 @@
+/**
+ * A layer's index for whoever serves it (layers/imported.ts): the same rows as index-rows.ts has, as they come out of SQLite, since a walk reads every one
+ * of them. Its file is finished and never changes, so one read transaction is held all the time: no locks and no looking for changes per query.
+ */
+import { type Connection, openReadOnly } from './database';
+import { INDEX } from './index-rows';
+
+/** Places in a row as it is read. `FLAGS`: RowFlag. The last three are null in what children() returns. */
+export const enum Column {
+  ID = 0,
+  PARENT = 1,
+  MODE = 2,
+  UID = 3,
+  GID = 4,
+  MTIME = 5,
+  MTIME_NSEC = 6,
+  SIZE = 7,
+  RDEV = 8,
+  FLAGS = 9,
+  HARDLINK = 10,
+  NAME = 11,
+  TARGET = 12,
+  XATTRS = 13,
+  DIGEST = 14,
+}
+
+export const enum RowFlag {
+  WHITEOUT = 3,
+  OPAQUE = 4,
+  IMPLICIT = 8,
+}
+
+type Numbers = [number, number, number, number, number, number, number, number, number, number, number];
+export type ListedRow = readonly [...Numbers, Buffer];
+export type WholeRow = readonly [...Numbers, Buffer, Buffer | null, Buffer | null, Buffer | null];
+
+const LISTED = 'id, parent, mode, uid, gid, mtime, mtime_nsec, size, rdev, whiteout | (opaque << 2) | (implicit << 3), hardlink, name';
+const WHOLE = `${LISTED}, target, xattrs, digest`;
+
+/** KiB: of the rows of a directory that has been read nobody asks again. */
+const CACHE = 512;
+
+export class IndexReader {
+  private readonly statements: ReturnType<typeof prepareAll>;
+  /** names of each group of hard links, by its id: read when the first is met */
+  private groups: Map<number, number> | undefined;
+
+  private constructor(private readonly db: Connection) {
+    db.pragma(`cache_size = -${CACHE}`);
+    db.exec('BEGIN');
+    this.statements = prepareAll(db);
+  }
+
+  /** Throws StoreError. */
+  static open(file: string): IndexReader {
+    const db = openReadOnly(file, INDEX);
+    try {
+      return new IndexReader(db);
+    } catch (error) {
+      db.close();
+      throw error;
+    }
+  }
+
+  /** A directory's entries, sorted by name. */
+  children(directory: number): ListedRow[] {
+    return this.statements.children.all(directory) as unknown as ListedRow[];
+  }
+
+  child(directory: number, name: Buffer): WholeRow | undefined {
+    return this.statements.child.get(directory, name) as WholeRow | undefined;
+  }
+
+  childId(directory: number, name: Buffer): number | undefined {
+    return this.statements.childId.get(directory, name);
+  }
+
+  row(id: number): WholeRow | undefined {
+    return this.statements.row.get(id) as WholeRow | undefined;
+  }
+
+  /** How many names has a group of hard links? */
+  links(group: number): number {
+    this.groups ??= new Map(this.statements.groups.all() as unknown as [number, number][]);
+    return this.groups.get(group) ?? 1;
+  }
+
+  close(): void {
+    this.db.close();
+  }
+}
+
+function prepareAll(db: Connection) {
+  return {
+    children: db.prepare<[number]>(`SELECT ${LISTED} FROM entries WHERE parent = ? ORDER BY name`).raw(),
+    child: db.prepare<[number, Buffer]>(`SELECT ${WHOLE} FROM entries WHERE parent = ? AND name = ?`).raw(),
+    childId: db.prepare<[number, Buffer], number>('SELECT id FROM entries WHERE parent = ? AND name = ?').pluck(),
+    row: db.prepare<[number]>(`SELECT ${WHOLE} FROM entries WHERE id = ?`).raw(),
+    groups: db.prepare('SELECT hardlink, count(*) FROM entries WHERE hardlink != 0 GROUP BY hardlink').raw(),
+  };
+}
