@@ -44,6 +44,21 @@ export class Client {
     return this.connection.get('/openapi.json', options);
   }
 
+  /** What the store holds, and what would be freed; with `verbose` of each image, layer and container. */
+  df({ verbose, ...options }: CallOptions & { verbose?: boolean | undefined } = {}): Promise<Api.DiskUsage> {
+    return this.connection.getSlowly(query('/df', { verbose }), options);
+  }
+
+  /** Removes what nothing refers to; with `all` images too that have a name and no container. */
+  prune({ all, ...options }: CallOptions & { all?: boolean | undefined } = {}): Promise<Api.Pruned> {
+    return this.connection.post(query('/prune', { all }), {}, options);
+  }
+
+  /** Verifies the store: catalog, indexes, objects by their hashes, directories of containers. */
+  fsck({ repair, ...options }: CallOptions & { repair?: boolean | undefined } = {}): Work<Api.FsckEvent, Api.FsckResult> {
+    return this.connection.work('POST', query('/fsck', { repair }), {}, options);
+  }
+
   /**
    * What happens, as it happens; with `since`, what has happened after that event first (0: all that plyd remembers). It ends when plyd ends it: it was
    * stopped, or this program was too slow. Leaving the loop hangs up.
@@ -121,6 +136,11 @@ class Images {
   /** Gives it a further name; one that another image has moves. */
   tag(ref: string, name: string, options?: CallOptions): Promise<Api.Image> {
     return this.connection.post(route`/images/${ref}/tag`, { name }, options);
+  }
+
+  /** Takes in what a file or directory of plyd's machine holds: OCI layout, docker-archive, or the tar of a root directory. */
+  import(request: Api.ImportRequest, options?: CallOptions): Work<Api.ImportEvent, Api.ImportResult> {
+    return this.connection.work('POST', '/images/import', request, options);
   }
 
   /** How it was made, the newest step first. */

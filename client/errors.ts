@@ -8,9 +8,9 @@ import type { ApiError } from '../daemon/api/types';
  *     no-permission  the socket is not open to this user
  *     no-answer      the connection broke off, or the answer took too long: whether it was done is not known
  *     bad-answer     what answered is no plyd, or of another version
- *     usage, changed, failed   the command ply's own
+ *     usage, changed, damaged, failed   the command ply's own
  */
-export type LocalCode = 'usage' | 'no-daemon' | 'no-permission' | 'no-answer' | 'bad-answer' | 'changed' | 'failed';
+export type LocalCode = 'usage' | 'no-daemon' | 'no-permission' | 'no-answer' | 'bad-answer' | 'changed' | 'damaged' | 'failed';
 
 export type Failure = Omit<ApiError, 'code'> & { code: ApiError['code'] | LocalCode };
 

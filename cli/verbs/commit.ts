@@ -5,7 +5,8 @@ import type { Verb } from '../verb';
 
 export const verb: Verb = {
   usage: ['commit CONTAINER [NAME[:TAG]] [--author TEXT] [--message TEXT] [--change INSTRUCTION]…'],
-  about: 'Makes an image of a container: the layers of its image, and one more with what the container changed. Prints the id of the image.',
+  about:
+    'Makes an image of a container: the layers of its image, and one more with what the container changed. Prints the id of the image.',
   words: { min: 1, max: 2, names: 'a CONTAINER' },
   options: {
     author: { alias: 'a', type: 'string', requiresArg: true, describe: 'who made it' },
@@ -24,7 +25,7 @@ export const verb: Verb = {
     ["commit web1 web:2 --change 'CMD [\"nginx\"]' --change 'ENV LANG=C'", 'with another command and environment'],
   ],
   notes:
-    'A container that runs is not paused: each file is as it is at the moment it is read, but two files may be of different moments. Stop it first where that matters.',
+    'A container that runs is not paused (there is no --pause): each file is as it is at the moment it is read, and two files\nmay be of different moments. Stop it first where that matters.',
   async run(args, daemon, output) {
     const [author, message, changes] = [args.text('author'), args.text('message'), args.texts('change')];
     const request: CommitRequest = {

@@ -6,7 +6,8 @@ import type { Verb } from '../verb';
 
 export const verb: Verb = {
   usage: ['export IMAGE FILE [--format FORMAT] [--compress HOW]'],
-  about: 'Writes an image to a file, or a directory, that other tools read. It appears whole or not at all; a file that is there is replaced.',
+  about:
+    'Writes an image to a file, or a directory, that other tools read. It appears whole or not at all; a file that is there is replaced.',
   words: { min: 2, max: 2, names: 'an IMAGE and a FILE' },
   options: {
     format: {
@@ -30,12 +31,16 @@ export const verb: Verb = {
     ['export web web --format oci-dir --compress zstd', 'a directory, for umoci and skopeo'],
   ],
   notes:
-    'The layers come out as they came in: with the same diffIDs, and uncompressed with the same bytes. The same image gives the same file. plyd writes it, on its machine.',
+    'The layers come out as they came in: with the same diffIDs, and uncompressed with the same bytes. The same image gives\nthe same file. It is plyd that writes it.',
   async run(args, daemon, output) {
     const [format, compress] = [args.text('format'), args.text('compress')] as [ExportRequest['format'], ExportRequest['compress']];
     const line = new ProgressLine(output.json);
     try {
-      const request = { path: path.resolve(args.word(1)), ...(format !== undefined && { format }), ...(compress !== undefined && { compress }) };
+      const request = {
+        path: path.resolve(args.word(1)),
+        ...(format !== undefined && { format }),
+        ...(compress !== undefined && { compress }),
+      };
       const work = daemon.images.export(args.word(0), request);
       for await (const { bytes, totalBytes, layers, totalLayers } of work) {
         const total = totalBytes > bytes ? ` of ${size(totalBytes)}` : '';

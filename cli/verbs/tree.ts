@@ -5,7 +5,8 @@ import type { Verb } from '../verb';
 
 export const verb: Verb = {
   usage: ['tree IMAGE [--paths] [--hidden]'],
-  about: 'Shows what each layer of an image adds, what it hides of the layers below, and what it wastes: bytes of its files that layers above hide.',
+  about:
+    'Shows what each layer of an image adds, what it hides of the layers below, and what it wastes: bytes of its files that layers above hide.',
   words: { min: 1, max: 1, names: 'an IMAGE' },
   options: {
     paths: { alias: 'p', type: 'boolean', describe: 'every path of the image before that, with the number of the layer it comes from' },

@@ -147,6 +147,76 @@ export const TagRequest = name('TagRequest', z.strictObject({ name: given }));
 
 export const ImageRemoval = name('ImageRemoval', z.strictObject({ id, untagged: z.array(text), removed: z.boolean() }));
 
+/** A line of an answer that takes long. */
+export function line(id: string, progress: z.ZodType, result: z.ZodType): z.ZodType {
+  return name(id, z.union([z.strictObject({ progress }), z.strictObject({ result }), Failure]));
+}
+
+export const ImportRequest = name(
+  'ImportRequest',
+  z.strictObject({ path, tags: z.array(given).max(100).exactOptional(), maxSize: z.int().min(1).exactOptional() }),
+);
+
+const ImportEvents = [
+  z.strictObject({ type: z.literal('plan'), layers: count, reused: count, bytes: count }),
+  z.strictObject({ type: z.literal('progress'), bytes: count, files: count }),
+  z.strictObject({ type: z.literal('layer'), id, reused: z.boolean() }),
+] as const;
+
+export const ImportEvent = name('ImportEvent', z.discriminatedUnion('type', ImportEvents));
+
+export const ImportResult = name(
+  'ImportResult',
+  z.strictObject({ image: Image, images: z.array(Image), layers: z.array(z.strictObject({ id, reused: z.boolean() })) }),
+);
+
+export const ImportLine = line('ImportLine', ImportEvent, ImportResult);
+
+export const Pruned = name(
+  'Pruned',
+  z.strictObject({ images: z.array(id), layers: z.array(id), objects: count, leftovers: count, bytes: count }),
+);
+
+const FsckProblem = z.strictObject({
+  kind: z.enum(['catalog', 'layer', 'object', 'container', 'leftover']),
+  name: text,
+  message: text,
+  repaired: z.boolean(),
+});
+const FsckEvents = [
+  z.strictObject({ type: z.literal('progress'), bytes: count, total: count }),
+  z.strictObject({ type: z.literal('problem'), problem: FsckProblem }),
+] as const;
+
+export const FsckEvent = name('FsckEvent', z.discriminatedUnion('type', FsckEvents));
+
+export const FsckResult = name(
+  'FsckResult',
+  z.strictObject({
+    ok: z.boolean(),
+    problems: z.array(FsckProblem),
+    checked: z.strictObject({ layers: count, objects: count, containers: count, bytes: count }),
+  }),
+);
+
+export const FsckLine = line('FsckLine', FsckEvent, FsckResult);
+
+const UsageRow = z.strictObject({ total: count, active: count, size: count, reclaimable: count });
+const shares = { size: count, shared: count, unique: count };
+
+export const DiskUsage = name(
+  'DiskUsage',
+  z.strictObject({
+    images: UsageRow,
+    containers: UsageRow,
+    layers: UsageRow,
+    objects: UsageRow,
+    imageList: z.array(z.strictObject({ id, name: text.nullable(), containers: count, ...shares })).exactOptional(),
+    layerList: z.array(z.strictObject({ id, kind: z.enum(['directory', 'imported']), images: count, ...shares })).exactOptional(),
+    containerList: z.array(z.strictObject({ id, name: text, state: text, size: count })).exactOptional(),
+  }),
+);
+
 export const ContainerRequest = name(
   'ContainerRequest',
   z.strictObject({ image: given, name: given.exactOptional(), options: options.exactOptional() }),
@@ -249,11 +319,6 @@ export const ImageTree = name(
   z.strictObject({ image: id, layers: z.array(z.strictObject({ id, createdBy: text, adds: share, hides: share, wastes: share })) }),
 );
 
-/** A line of an answer that takes long. */
-export function line<P extends z.ZodType, R extends z.ZodType>(id: string, progress: P, result: R): z.ZodType {
-  return name(id, z.union([z.strictObject({ progress }), z.strictObject({ result }), Failure]));
-}
-
 export const CommitLine = line('CommitLine', CommitProgress, CommitResult);
 export const ExportLine = line('ExportLine', ExportProgress, ExportResult);
 export const TreeLine = line('TreeLine', TreeEntries, ImageTree);
@@ -269,6 +334,8 @@ export const Event = name(
       'image.create',
       'image.tag',
       'image.untag',
+      'image.import',
+      'prune',
       'image.rm',
       'container.create',
       'container.start',
@@ -331,4 +398,45 @@ export const same: [
   Same<Of<typeof HistoryEntry>, Types.HistoryEntry>,
   Same<Of<typeof TreeEntry>, Types.TreeEntry>,
   Same<Of<typeof ImageTree>, Types.ImageTree>,
-] = [true, true, true, true, true, true, true, true, true, true, true, true, true, true, true, true, true, true, true, true, true, true, true, true, true, true];
+  Same<Of<typeof ImportRequest>, Types.ImportRequest>,
+  Same<Of<typeof ImportEvent>, Types.ImportEvent>,
+  Same<Of<typeof ImportResult>, Types.ImportResult>,
+  Same<Of<typeof Pruned>, Types.Pruned>,
+  Same<Of<typeof FsckEvent>, Types.FsckEvent>,
+  Same<Of<typeof FsckResult>, Types.FsckResult>,
+  Same<Of<typeof DiskUsage>, Types.DiskUsage>,
+] = [
+  true,
+  true,
+  true,
+  true,
+  true,
+  true,
+  true,
+  true,
+  true,
+  true,
+  true,
+  true,
+  true,
+  true,
+  true,
+  true,
+  true,
+  true,
+  true,
+  true,
+  true,
+  true,
+  true,
+  true,
+  true,
+  true,
+  true,
+  true,
+  true,
+  true,
+  true,
+  true,
+  true,
+];

@@ -20,6 +20,10 @@
  *   GET    /v1/images/{ref}/history     → {history: HistoryEntry[]}
  *   GET    /v1/images/{ref}/tree        → Line<TreeEntry[], ImageTree>
  *   POST   /v1/images/{ref}/export   ExportRequest → Line<ExportProgress, ExportResult>
+ *   POST   /v1/images/import  ImportRequest → Line<ImportEvent, ImportResult>
+ *   POST   /v1/prune[?all=true]         → Pruned
+ *   POST   /v1/fsck[?repair=true]       → Line<FsckEvent, FsckResult>
+ *   GET    /v1/df[?verbose=true]        → DiskUsage
  *   GET    /v1/containers[?size=true]   → {containers: Container[]}
  *   POST   /v1/containers {image, name?, options?} → 201 Container       GET /v1/containers/{ref}[?size=true] → ContainerDetail   DELETE /v1/containers/{ref}[?force=true]
  *   POST   /v1/containers/{ref}/start   → Container (mountpoint is set)  POST /v1/containers/{ref}/stop[?lazy=true] → Container
@@ -336,6 +340,8 @@ export interface Event {
     | 'image.create'
     | 'image.tag'
     | 'image.untag'
+    | 'image.import'
+    | 'prune'
     | 'image.rm'
     | 'container.create'
     | 'container.start'
@@ -387,4 +393,43 @@ export interface Pruned {
   leftovers: number;
   /** freed: contents, indexes, framings, leftovers */
   bytes: number;
+}
+
+export interface FsckProblem {
+  kind: 'catalog' | 'layer' | 'object' | 'container' | 'leftover';
+  /** id, digest, name or path */
+  name: string;
+  message: string;
+  repaired: boolean;
+}
+
+/** POST /v1/fsck[?repair=true]: a line each, while it runs. */
+export type FsckEvent = { type: 'progress'; bytes: number; total: number } | { type: 'problem'; problem: FsckProblem };
+
+export interface FsckResult {
+  ok: boolean;
+  problems: FsckProblem[];
+  checked: { layers: number; objects: number; containers: number; bytes: number };
+}
+
+export interface UsageRow {
+  total: number;
+  /** images: a container is made of it; containers: it runs; layers: an image has it; objects: a layer has it */
+  active: number;
+  /** bytes of files */
+  size: number;
+  /** what would be freed if all went that is not active */
+  reclaimable: number;
+}
+
+/** GET /v1/df[?verbose=true]. An image's size is what its layers take, each object once; what images share counts for each of them, and once in all. */
+export interface DiskUsage {
+  images: UsageRow;
+  containers: UsageRow;
+  layers: UsageRow;
+  objects: UsageRow;
+  /** `unique` goes with it, `shared` others have too */
+  imageList?: { id: string; name: string | null; containers: number; size: number; shared: number; unique: number }[];
+  layerList?: { id: string; kind: 'directory' | 'imported'; images: number; size: number; shared: number; unique: number }[];
+  containerList?: { id: string; name: string; state: string; size: number }[];
 }

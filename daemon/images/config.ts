@@ -54,7 +54,12 @@ export interface CommitWords {
 }
 
 /** The config of an image with one more layer. `diffIds`: of all of its layers, the lowest first. */
-export function committedConfig(base: ImageConfig, { container, author, message, changes }: CommitWords, diffIds: readonly Id[], now: Date): ImageConfig {
+export function committedConfig(
+  base: ImageConfig,
+  { container, author, message, changes }: CommitWords,
+  diffIds: readonly Id[],
+  now: Date,
+): ImageConfig {
   const created = now.toISOString();
   const row: HistoryRow = {
     created,

@@ -3,6 +3,8 @@ import { constants, createGunzip } from 'node:zlib';
 import { native, type ZstdStream } from '../../native-bindings/index';
 import { TarError } from './tar-header';
 
+type Bytes = AsyncIterable<Buffer> | Iterable<Buffer>;
+
 export type Compression = 'none' | 'gzip' | 'zstd';
 
 /** Of what comes out at once. */
@@ -20,13 +22,13 @@ export function compressionOf(head: Buffer): Compression {
  * The uncompressed bytes; a buffer of it holds until the next is asked for. All of `source` is read, what may follow the compressed part too. Throws
  * TarError for what is damaged or cut.
  */
-export async function* decompressed(source: AsyncIterable<Buffer>, compression: Compression): AsyncGenerator<Buffer> {
+export async function* decompressed(source: Bytes, compression: Compression): AsyncGenerator<Buffer> {
   if (compression === 'none') yield* source;
   else if (compression === 'gzip') yield* gunzipped(source);
   else yield* unzstd(source);
 }
 
-async function* gunzipped(source: AsyncIterable<Buffer>): AsyncGenerator<Buffer> {
+async function* gunzipped(source: Bytes): AsyncGenerator<Buffer> {
   const gunzip = createGunzip({ chunkSize: CHUNK, flush: constants.Z_NO_FLUSH });
   let failed: unknown;
   const fed = feed(source, gunzip).catch((error: unknown) => {
@@ -39,7 +41,8 @@ async function* gunzipped(source: AsyncIterable<Buffer>): AsyncGenerator<Buffer>
   } catch (error) {
     if (failed !== undefined) throw failed as Error;
     const { code, message } = error as NodeJS.ErrnoException;
-    if (code?.startsWith('Z_') === true) throw new TarError(code === 'Z_BUF_ERROR' ? 'its gzip was cut' : `its gzip is damaged (${message})`);
+    if (code?.startsWith('Z_') === true)
+      throw new TarError(code === 'Z_BUF_ERROR' ? 'its gzip was cut' : `its gzip is damaged (${message})`);
     throw error;
   } finally {
     gunzip.destroy();
@@ -47,7 +50,7 @@ async function* gunzipped(source: AsyncIterable<Buffer>): AsyncGenerator<Buffer>
 }
 
 /** What follows the last member is read, and passed over, as gzip(1) does. */
-async function feed(source: AsyncIterable<Buffer>, gunzip: ReturnType<typeof createGunzip>): Promise<void> {
+async function feed(source: Bytes, gunzip: ReturnType<typeof createGunzip>): Promise<void> {
   for await (const chunk of source) {
     if (gunzip.writableEnded || gunzip.destroyed || gunzip.readableEnded) continue;
     if (!gunzip.write(chunk)) await drained(gunzip);
@@ -65,7 +68,7 @@ function drained(gunzip: ReturnType<typeof createGunzip>): Promise<void> {
   });
 }
 
-async function* unzstd(source: AsyncIterable<Buffer>): AsyncGenerator<Buffer> {
+async function* unzstd(source: Bytes): AsyncGenerator<Buffer> {
   const stream = native.zstdStream(-1);
   if (typeof stream === 'number') throw new Error(`no zstd stream can be made: errno ${-stream}`);
   const output = Buffer.allocUnsafe(CHUNK);

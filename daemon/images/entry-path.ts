@@ -47,7 +47,8 @@ function split(path: Buffer, what: string): Buffer[] {
     const length = end - at;
     if (length > LONGEST_NAME) throw new TarError(`a name in its ${what} has ${length} bytes: ${LONGEST_NAME} are the most`);
     const isDot = length === 1 && path[at] === 0x2e;
-    if (length === 2 && path[at] === 0x2e && path[at + 1] === 0x2e) throw new TarError(`its ${what} has ".." in it, which may lead out of the tree`);
+    if (length === 2 && path[at] === 0x2e && path[at + 1] === 0x2e)
+      throw new TarError(`its ${what} has ".." in it, which may lead out of the tree`);
     if (length > 0 && !isDot) names.push(path.subarray(at, end));
     at = end + 1;
   }

@@ -82,5 +82,7 @@ function* directoryTar({ id, index, trees }: Extract<ExportedLayer, { kind: 'dir
 
 function hasChanged(id: Id, path: string): StoreError {
   const shown = Buffer.from(path, 'latin1').toString();
-  return new StoreError(`${shown} is not what it was when the layer ${id.slice(0, 12)} was added: \`ply layer verify\` says what has changed`);
+  return new StoreError(
+    `${shown} is not what it was when the layer ${id.slice(0, 12)} was added: \`ply layer verify\` says what has changed`,
+  );
 }

@@ -137,7 +137,9 @@ class Walk {
       type: typeOf(any.entry),
       size: isRegular(any.entry) ? any.entry.size : 0,
       layer: shown === undefined ? null : index(shown.layer),
-      hidden: hidden.map(({ layer, by, entry }) => ({ layer: index(layer), by: index(by!), size: isRegular(entry) ? entry.size : 0 })).reverse(),
+      hidden: hidden
+        .map(({ layer, by, entry }) => ({ layer: index(layer), by: index(by!), size: isRegular(entry) ? entry.size : 0 }))
+        .reverse(),
     });
   }
 }
@@ -160,4 +162,3 @@ function typeOf(entry: Entry): TreeEntry['type'] {
   if (isRegular(entry)) return 'file';
   return isLink(entry) ? 'link' : 'other';
 }
-

@@ -31,12 +31,7 @@ export function history(catalog: Catalog, ref: string): HistoryEntry[] {
 }
 
 /** `show` gets the entries in pieces. */
-export async function tree(
-  catalog: Catalog,
-  ref: string,
-  show: (entries: TreeEntry[]) => void,
-  signal: AbortSignal,
-): Promise<ImageTree> {
+export async function tree(catalog: Catalog, ref: string, show: (entries: TreeEntry[]) => void, signal: AbortSignal): Promise<ImageTree> {
   const image = catalog.images.get(ref);
   const task: Task = { kind: 'tree', layers: image.layers.map((id) => layerPlace(catalog, id)) };
   const told = history(catalog, image.id).filter(({ layer }) => layer !== null);
@@ -53,13 +48,23 @@ export function exportedLayers(catalog: Catalog, layers: readonly Id[]): Exporte
     .map((id, at): ExportedLayer => {
       const place = places[at];
       if (place.kind === 'imported') return { kind: 'imported', id, directory: catalog.layerDirectory(id), root: catalog.root };
-      return { kind: 'directory', id, index: join(catalog.layerDirectory(id), 'index.db'), trees: { upper: place.path, layers: places.slice(at + 1) } };
+      return {
+        kind: 'directory',
+        id,
+        index: join(catalog.layerDirectory(id), 'index.db'),
+        trees: { upper: place.path, layers: places.slice(at + 1) },
+      };
     })
     .reverse();
 }
 
 /** Nobody removes these layers meanwhile. */
-export async function whileLeased<T>(catalog: Catalog, owner: string, layers: readonly Id[], work: (lease: number) => Promise<T>): Promise<T> {
+export async function whileLeased<T>(
+  catalog: Catalog,
+  owner: string,
+  layers: readonly Id[],
+  work: (lease: number) => Promise<T>,
+): Promise<T> {
   const lease = catalog.leases.take(owner);
   try {
     for (const id of layers) catalog.leases.holdLayer(lease, id);
@@ -68,4 +73,3 @@ export async function whileLeased<T>(catalog: Catalog, owner: string, layers: re
     catalog.leases.release(lease);
   }
 }
-

@@ -51,7 +51,8 @@ function explained(error: unknown, path: string, root: string): unknown {
   const { code, message } = error as NodeJS.ErrnoException;
   if (error instanceof TarError) return new CatalogError('bad-request', `cannot import ${path}: ${message}. Nothing was imported`);
   if (error instanceof CatalogError || error instanceof StoreError) return error;
-  if (code === 'ENOSPC' || code === 'EDQUOT') return new StoreError(`no space is left for ${root}: free some and try again`, { cause: error });
+  if (code === 'ENOSPC' || code === 'EDQUOT')
+    return new StoreError(`no space is left for ${root}: free some and try again`, { cause: error });
   if (code === 'ENOENT') return new CatalogError('bad-request', `there is no ${path}: give the path of an image's file or directory`);
   if (['EACCES', 'EPERM', 'ELOOP', 'ENOTDIR', 'ENXIO', 'EISDIR'].includes(code ?? ''))
     return new CatalogError('bad-request', `cannot read ${path}: ${message}`);
@@ -120,7 +121,9 @@ class Import {
     if (fs.statSync(this.path).isDirectory()) {
       const archive = new DirectoryArchive(this.path);
       if (!archive.has('oci-layout') && !archive.has('manifest.json'))
-        throw new TarError('it is a directory without an image in it (no oci-layout, no manifest.json): `ply layer add` takes one as a layer');
+        throw new TarError(
+          'it is a directory without an image in it (no oci-layout, no manifest.json): `ply layer add` takes one as a layer',
+        );
       return archive;
     }
     const fd = openRegular(this.path);
@@ -145,7 +148,8 @@ class Import {
       for await (const piece of source) {
         this.options.signal?.throwIfAborted();
         this.counters[Counter.BUDGET] -= BigInt(piece.length);
-        if (this.counters[Counter.BUDGET] < 0n) throw new TarError('it has more uncompressed bytes than are allowed (--max-size): a bomb, or give more');
+        if (this.counters[Counter.BUDGET] < 0n)
+          throw new TarError('it has more uncompressed bytes than are allowed (--max-size): a bomb, or give more');
         for (let at = 0; at < piece.length;) at += fs.writeSync(fd, piece, at);
         await new Promise(setImmediate);
       }
@@ -159,7 +163,10 @@ class Import {
     const { tags = [] } = this.options;
     if (tags.length > 0 && planned.length > 1) {
       const names = planned.map(({ tags: [name], id }) => name ?? shortId(id)).slice(0, 10);
-      throw new CatalogError('bad-request', `${this.path} holds ${planned.length} images (${names.join(', ')}): they cannot all get the name ${tags[0]}`);
+      throw new CatalogError(
+        'bad-request',
+        `${this.path} holds ${planned.length} images (${names.join(', ')}): they cannot all get the name ${tags[0]}`,
+      );
     }
     if (tags.length === 0) for (const image of planned) for (const tag of image.tags) checkImageName(tag);
   }
@@ -193,7 +200,7 @@ class Import {
         expected: { diffId, ...(blob !== undefined && { blob }) },
         blob: blob === undefined ? null : { ...blob, mediaType },
         lowers: async () => {
-          await Promise.all(below.map((id) => done.get(id)));
+          for (const id of below) await done.get(id);
           return below;
         },
       });
@@ -328,4 +335,3 @@ function layersOf(archive: Archive, planned: readonly PlannedImage[]): Layer[] {
   }
   return [...layers.values()];
 }
-

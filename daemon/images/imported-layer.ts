@@ -70,14 +70,17 @@ async function attemptLayer(
     await pauseAt('import:read');
     if (catalog.leases.holdLayer(lease, read.diffId)) return { id: read.diffId, isNew: false };
     const lowers = read.needsLowers ? await request.lowers() : [];
-    const facts = await thread.call('finish', lowers.map((id) => join(catalog.layerDirectory(id), 'index.db')));
+    const facts = await thread.call(
+      'finish',
+      lowers.map((id) => join(catalog.layerDirectory(id), 'index.db')),
+    );
     await leaseContents(catalog, thread, contents);
     await pauseAt('import:leased');
     await thread.call('sync');
     if ((await thread.call('place')) > 0) return undefined;
     await pauseAt('import:objects');
     await thread.call('close');
-    return put(catalog, scratch, request, contents, { ...read, ...facts });
+    return await put(catalog, scratch, request, contents, { ...read, ...facts });
   } finally {
     await thread.call('close').catch(() => undefined); // it has ended
     await scratch.remove();

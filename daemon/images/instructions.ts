@@ -74,7 +74,11 @@ const CHANGES: ReadonlyMap<string, Change> = new Map<string, Change>([
   [
     'WORKDIR',
     (config, rest, instruction) =>
-      (config.WorkingDir = posix.resolve('/', config.WorkingDir === undefined || config.WorkingDir === '' ? '/' : config.WorkingDir, one(config, rest, instruction))),
+      (config.WorkingDir = posix.resolve(
+        '/',
+        config.WorkingDir === undefined || config.WorkingDir === '' ? '/' : config.WorkingDir,
+        one(config, rest, instruction),
+      )),
   ],
 ]);
 
@@ -129,7 +133,9 @@ function pairs(config: RunConfig, rest: string, instruction: string): [string, s
 
 /** Without its quotes, and with $NAME, ${NAME}, ${NAME:-WORD} and ${NAME:+WORD} replaced by what the image's environment has. */
 function expanded(word: string, config: RunConfig): string {
-  const environment = new Map((config.Env ?? []).map((line): [string, string] => [line.split('=', 1)[0], line.slice(line.indexOf('=') + 1)]));
+  const environment = new Map(
+    (config.Env ?? []).map((line): [string, string] => [line.split('=', 1)[0], line.slice(line.indexOf('=') + 1)]),
+  );
   const replaced = (text: string): string =>
     text.replace(/\\([$"\\])|\$(?:(\w+)|\{(\w+)(?::([-+])([^}]*))?\})/g, (_, escaped, plain, braced, how, other) => {
       if (escaped !== undefined) return escaped as string;
@@ -153,7 +159,8 @@ function withVariable(all: readonly string[], name: string, value: string): stri
 /** "80", "80/udp", "8000-8002/tcp" */
 function ports(text: string, instruction: string): string[] {
   const [, first, last = first, protocol = 'tcp'] = /^(\d{1,5})(?:-(\d{1,5}))?(?:\/(tcp|udp|sctp))?$/i.exec(text) ?? [];
-  if (first === undefined || Number(first) > Number(last) || Number(last) > 65535) throw wrong(instruction, `${text} is no port: write PORT or PORT/udp`);
+  if (first === undefined || Number(first) > Number(last) || Number(last) > 65535)
+    throw wrong(instruction, `${text} is no port: write PORT or PORT/udp`);
   const from = Number(first);
   return Array.from({ length: Number(last) - from + 1 }, (_, i) => `${from + i}/${protocol.toLowerCase()}`);
 }

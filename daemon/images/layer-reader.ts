@@ -105,7 +105,9 @@ export class LayerReader implements TarSink {
     const [blobDigest, diffId] = [blob.digest('hex'), tar.digest('hex')];
     const { blobSize, tarSize } = this;
     if (expected.blob !== undefined && (expected.blob.digest !== blobDigest || expected.blob.size !== blobSize))
-      throw new TarError(`its digest is sha256:${blobDigest} (${blobSize} bytes), and sha256:${expected.blob.digest} (${expected.blob.size}) was promised`);
+      throw new TarError(
+        `its digest is sha256:${blobDigest} (${blobSize} bytes), and sha256:${expected.blob.digest} (${expected.blob.size}) was promised`,
+      );
     if (expected.diffId !== undefined && expected.diffId !== diffId)
       throw new TarError(`its diffID is sha256:${diffId}, and sha256:${expected.diffId} was promised`);
     return { diffId, tarSize, blobDigest, blobSize, needsLowers: this.tree.needsLowers };
@@ -238,7 +240,7 @@ function named<T>(entry: TarEntry, work: () => T): T {
   }
 }
 
-async function* joined(first: Buffer, rest: Iterable<Buffer>): AsyncGenerator<Buffer> {
+function* joined(first: Buffer, rest: Iterable<Buffer>): Generator<Buffer> {
   yield first;
   yield* rest;
 }

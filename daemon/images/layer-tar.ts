@@ -114,7 +114,8 @@ class LayerTar {
       const watcher = isOwn ? this.options.watch?.(path) : undefined;
       for (let at = 0; at < size;) {
         const chunk = Buffer.alloc(Math.min(CHUNK_BYTES, size - at)); // zeros, should the file be shorter by now
-        for (let got = 0, more = 1; more > 0 && got < chunk.length; got += more) more = fs.readSync(fd, chunk, got, chunk.length - got, at + got);
+        for (let got = 0, more = 1; more > 0 && got < chunk.length; got += more)
+          more = fs.readSync(fd, chunk, got, chunk.length - got, at + got);
         watcher?.update(chunk);
         at += chunk.length;
         yield chunk;

@@ -15,7 +15,8 @@ export interface LayerCalls {
   close(): void;
 }
 
-export type Reply = { ok: true; result: unknown } | { ok: false; kind: 'tar' | 'store' | 'other'; message: string; code: string | undefined };
+export type Reply =
+  { ok: true; result: unknown } | { ok: false; kind: 'tar' | 'store' | 'other'; message: string; code: string | undefined };
 
 let reader: LayerReader | undefined;
 

@@ -30,7 +30,7 @@ export class LayerThread {
   call<K extends keyof LayerCalls>(name: K, ...request: Parameters<LayerCalls[K]>): Promise<Awaited<ReturnType<LayerCalls[K]>>> {
     if (this.ended) return Promise.reject(new Error(ENDED));
     return new Promise((resolve, reject) => {
-      this.waiting = { resolve: resolve as (result: never) => void, reject };
+      this.waiting = { resolve: resolve, reject };
       this.worker.postMessage({ name, request: request[0] });
     });
   }

@@ -197,7 +197,8 @@ export class LayerTree {
   }
 
   private find(parent: number, name: Buffer): Found | undefined {
-    const found = this.statement(FIND).get(parent, name) as (Omit<Found, 'opaque' | 'implicit'> & { opaque: number; implicit: number }) | undefined;
+    const found = this.statement(FIND).get(parent, name) as
+      (Omit<Found, 'opaque' | 'implicit'> & { opaque: number; implicit: number }) | undefined;
     return found && { ...found, opaque: found.opaque === 1, implicit: found.implicit === 1 };
   }
 

@@ -37,7 +37,8 @@ const MOST_DEPTH = 3;
 const MANIFESTS = ['application/vnd.oci.image.manifest.v1+json', 'application/vnd.docker.distribution.manifest.v2+json'];
 const INDEXES = ['application/vnd.oci.image.index.v1+json', 'application/vnd.docker.distribution.manifest.list.v2+json'];
 const CONFIGS = ['application/vnd.oci.image.config.v1+json', 'application/vnd.docker.container.image.v1+json'];
-const LAYER = /^application\/vnd\.(oci\.image\.layer(\.nondistributable)?\.v1\.tar(\+gzip|\+zstd)?|docker\.image\.rootfs\.(diff|foreign\.diff)\.tar(\.gzip|\.zstd)?)$/;
+const LAYER =
+  /^application\/vnd\.(oci\.image\.layer(\.nondistributable)?\.v1\.tar(\+gzip|\+zstd)?|docker\.image\.rootfs\.(diff|foreign\.diff)\.tar(\.gzip|\.zstd)?)$/;
 const PLAIN = 'application/vnd.oci.image.layer.v1.tar';
 
 const digest = z.string().regex(/^sha256:[0-9a-f]{64}$/, 'a sha256 digest is needed, "sha256:" and 64 hexadecimal digits');
@@ -131,7 +132,9 @@ function choose(candidates: readonly Descriptor[], name: string): Descriptor {
   const [first] = candidates;
   if (wanted !== undefined) return wanted;
   if (candidates.length === 1 && !first.platform) return first;
-  const there = candidates.map(({ platform }) => (platform ? [platform.os, platform.architecture, platform.variant].filter(Boolean).join('/') : 'of no platform'));
+  const there = candidates.map(({ platform }) =>
+    platform ? [platform.os, platform.architecture, platform.variant].filter(Boolean).join('/') : 'of no platform',
+  );
   if (there.length === 0) throw new TarError(`${what} has no manifest`);
   throw new TarError(`${what} is not for linux/${architecture()}: there is ${[...new Set(there)].join(', ')}`);
 }
@@ -154,7 +157,8 @@ function fromManifest(archive: Archive, descriptor: Descriptor): PlannedImage {
 /** Of a small blob: its digest and size are verified. */
 function blob(archive: Archive, { digest, size }: Descriptor): Buffer {
   const bytes = archive.read(pathOf(digest), MOST_JSON);
-  if (bytes.length !== size || sha256(bytes) !== hex(digest)) throw new TarError(`the blob ${digest} is not what its digest says: it is damaged`);
+  if (bytes.length !== size || sha256(bytes) !== hex(digest))
+    throw new TarError(`the blob ${digest} is not what its digest says: it is damaged`);
   return bytes;
 }
 

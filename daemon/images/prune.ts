@@ -10,6 +10,7 @@ import { join } from 'node:path';
 import type { Pruned } from '../api/types';
 import { pauseAt } from '../mounts/pause';
 import { type Catalog, CatalogError, removeLayer, sweepLayers } from '../store';
+import { sweepExports } from './export';
 import { scratchLeft } from './scratch';
 
 /** Rows that are looked at in one turn. */
@@ -81,7 +82,7 @@ export async function removeUnusedObjects(catalog: Catalog): Promise<Removed> {
 }
 
 /** Objects' files without a row: a plyd was killed, or the catalog is an old one from a backup. */
-async function removeStrays({ objects, objectRows }: Catalog): Promise<Removed> {
+export async function removeStrays({ objects, objectRows }: Catalog): Promise<Removed> {
   const total = { count: 0, bytes: 0 };
   if (!fs.existsSync(objects.directory)) return total;
   for (let first = 0; first < 256; first++) {
@@ -97,14 +98,15 @@ async function removeStrays({ objects, objectRows }: Catalog): Promise<Removed> 
   return total;
 }
 
-async function removeLeftovers(catalog: Catalog): Promise<Removed> {
+/** What is left in tmp/ and layers/. */
+export async function removeLeftovers(catalog: Catalog): Promise<Removed> {
   const total = { count: 0, bytes: 0 };
   for (const path of scratchLeft(catalog.root)) {
     total.bytes += sizeOf(path);
     total.count++;
     await rm(path, { recursive: true, force: true });
   }
-  total.count += sweepLayers(catalog).length;
+  total.count += sweepLayers(catalog).length + (await sweepExports(catalog.root)).length;
   return total;
 }
 

@@ -97,7 +97,8 @@ interface Fields {
 
 function header(fields: Fields): Buffer {
   const block = Buffer.alloc(BLOCK);
-  const octal = (value: number, at: number, digits: number): void => void block.write(value.toString(8).padStart(digits, '0'), at, 'latin1');
+  const octal = (value: number, at: number, digits: number): void =>
+    void block.write(value.toString(8).padStart(digits, '0'), at, 'latin1');
   fields.name.copy(block, 0);
   octal(fields.mode, 100, 7);
   octal(fields.uid, 108, 7);
@@ -147,7 +148,11 @@ const hex = (byte: number): string => `%${byte.toString(16).toUpperCase().padSta
 function splitPath(path: Buffer): { name: Buffer; prefix: Buffer } | undefined {
   if (path.length <= PATH_BYTES) return { name: path, prefix: EMPTY };
   // The slash between them is not written. The name must not be empty: a directory's last slash is no place to split.
-  for (let slash = path.indexOf(0x2f, path.length - PATH_BYTES - 1); slash > 0 && slash < path.length - 1; slash = path.indexOf(0x2f, slash + 1))
+  for (
+    let slash = path.indexOf(0x2f, path.length - PATH_BYTES - 1);
+    slash > 0 && slash < path.length - 1;
+    slash = path.indexOf(0x2f, slash + 1)
+  )
     if (slash <= PREFIX_BYTES) return { name: path.subarray(slash + 1), prefix: path.subarray(0, slash) };
   return undefined;
 }

@@ -92,7 +92,8 @@ async function exported(task: ExportTask, breathe: Breathe): Promise<unknown> {
 function explained(error: unknown, target: string): unknown {
   const { code, message } = error as NodeJS.ErrnoException;
   if (error instanceof StoreError || code === undefined) return error;
-  if (code === 'ENOSPC' || code === 'EDQUOT') return new StoreError(`no space is left for ${target}: free some, or export to another place`);
+  if (code === 'ENOSPC' || code === 'EDQUOT')
+    return new StoreError(`no space is left for ${target}: free some, or export to another place`);
   if (code === 'ENOENT' || code === 'EACCES' || code === 'EROFS' || code === 'ENOTDIR' || code === 'EPERM')
     return new StoreError(`cannot write ${target}: ${message}`);
   return error;

@@ -112,7 +112,8 @@ export class Changes {
     } else if (now.file !== undefined) {
       const changed = this.indexed.find(now.file);
       if (changed !== undefined) yield { step: 'file', path: here, source: { kind: 'indexed', ...changed, lower: now.file }, old };
-      else if (content !== base || this.indexed.isJoined(now.file)) yield { step: 'file', path: here, source: { kind: 'lower', file: now.file }, old };
+      else if (content !== base || this.indexed.isJoined(now.file))
+        yield { step: 'file', path: here, source: { kind: 'lower', file: now.file }, old };
     }
   }
 

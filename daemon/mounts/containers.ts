@@ -8,7 +8,7 @@
 import { spawn } from 'node:child_process';
 import fs from 'node:fs';
 import { join } from 'node:path';
-import type { Change, Container, ContainerDetail } from '../api/types';
+import type { Change, Container, ContainerDetail, DiskUsage, UsageRow } from '../api/types';
 import { type Catalog, CatalogError, type Id, newId } from '../store';
 import type { ContainerTrees } from './diff';
 import type { Events } from './events';
@@ -167,7 +167,11 @@ export class Containers {
 
   /** What a container is made of, for who reads it. */
   trees({ upper, work, image }: Container): ContainerTrees {
-    return { upper: bytes(upper), work: bytes(work), layers: this.catalog.images.get(image).layers.map((id) => layerPlace(this.catalog, id)) };
+    return {
+      upper: bytes(upper),
+      work: bytes(work),
+      layers: this.catalog.images.get(image).layers.map((id) => layerPlace(this.catalog, id)),
+    };
   }
 
   async withSize(container: Container): Promise<Container> {
@@ -177,6 +181,15 @@ export class Containers {
       if (fs.existsSync(container.upper)) throw error;
       return container; // it was removed meanwhile
     }
+  }
+
+  /** What all of them wrote. */
+  async usage(): Promise<{ row: UsageRow; list: Required<DiskUsage>['containerList'] }> {
+    const all = await Promise.all(this.catalog.containers.all().map((one) => this.withSize(one)));
+    const list = all.map(({ id, name, state, size }) => ({ id, name, state, size: size?.bytes ?? 0 }));
+    const sum = (some: typeof list): number => some.reduce((bytes, { size }) => bytes + size, 0);
+    const running = list.filter(({ state }) => state === 'running');
+    return { row: { total: list.length, active: running.length, size: sum(list), reclaimable: sum(list) - sum(running) }, list };
   }
 
   mountpoint(id: string): string {

@@ -139,7 +139,10 @@ export class TreeReader {
   /** All that the file has, in no order. */
   xattrs(fd: number, name: string): Xattr[] {
     const length = present('list xattrs', native.listxattr(fd, this.put(NAME, name), this.base + LIST, LIST_BYTES)) ?? 0;
-    const names = this.buffer.toString('latin1', LIST, LIST + length).split('\0').slice(0, -1);
+    const names = this.buffer
+      .toString('latin1', LIST, LIST + length)
+      .split('\0')
+      .slice(0, -1);
     return names.flatMap((xattr) => {
       const value = this.xattr(fd, name, xattr);
       return value === undefined ? [] : [{ name: Buffer.from(xattr, 'latin1'), value: Buffer.from(value, 'latin1') }];
@@ -184,7 +187,10 @@ export class TreeReader {
 
   /** The name that workdir/index has for a lower file; undefined: its file system has no handles. */
   indexName(fd: number, name: string, uuid: string): string | undefined {
-    const length = present('get the handle of a file', native.fileHandle(fd, this.put(NAME, name), this.base + VALUE, 128, this.base + STAT));
+    const length = present(
+      'get the handle of a file',
+      native.fileHandle(fd, this.put(NAME, name), this.base + VALUE, 128, this.base + STAT),
+    );
     if (length === undefined || length === 0) return undefined;
     return originName(this.buffer.readInt32LE(STAT), uuid, this.buffer.toString('hex', VALUE, VALUE + length));
   }

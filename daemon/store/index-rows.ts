@@ -8,6 +8,7 @@
  * a directory's children stand together.
  */
 import { type Connection, type Kind, openReadOnly } from './database';
+import { StoreError } from './errors';
 import { version } from './migrations';
 import { joinPath } from './paths';
 
@@ -207,6 +208,12 @@ export class LayerIndex {
     return this.select('id = 1')[0];
   }
 
+  /** Throws StoreError for a file that SQLite finds damaged. */
+  checkFile(): void {
+    const found = this.db.prepare<[], string>('PRAGMA integrity_check(1)').pluck().get();
+    if (found !== 'ok') throw new StoreError(`${this.db.name} is damaged (${found}): ${INDEX.remedy}`);
+  }
+
   /** Of a directory, sorted by name. */
   children(id: number): IndexRow[] {
     return this.select('parent = ? ORDER BY name', id);
@@ -232,7 +239,8 @@ export class LayerIndex {
   /** Below the layer. */
   path(row: IndexRow): Buffer {
     const names: Buffer[] = [];
-    for (let at: IndexRow | undefined = row; at !== undefined && at.parent !== 0; at = this.select('id = ?', at.parent).at(0)) names.push(at.name);
+    for (let at: IndexRow | undefined = row; at !== undefined && at.parent !== 0; at = this.select('id = ?', at.parent).at(0))
+      names.push(at.name);
     return names.reduceRight((path, name) => joinPath(path, name), Buffer.alloc(0));
   }
 

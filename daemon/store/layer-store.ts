@@ -58,6 +58,13 @@ export function openIndex(catalog: Catalog, layer: Layer): LayerIndex {
 
 /** Removes what an earlier plyd left in layers/ without a row. Returns the names. */
 export function sweepLayers(catalog: Catalog): string[] {
+  const left = strayLayers(catalog);
+  for (const name of left) rmSync(catalog.layerDirectory(name), { recursive: true, force: true });
+  return left;
+}
+
+/** What lies in layers/ without a row. */
+export function strayLayers(catalog: Catalog): string[] {
   const known = new Set(catalog.layers.all().map(({ id }) => id));
   const directory = join(catalog.root, 'layers');
   let found: string[];
@@ -67,9 +74,7 @@ export function sweepLayers(catalog: Catalog): string[] {
     if ((error as NodeJS.ErrnoException).code === 'ENOENT') return [];
     throw new StoreError(`cannot read ${directory} (${(error as Error).message}): check its owner and permissions`, { cause: error });
   }
-  const left = found.filter((name) => /^[0-9a-f]{64}$/.test(name) && !known.has(name) && !underWay.has(name));
-  for (const name of left) rmSync(join(directory, name), { recursive: true, force: true });
-  return left;
+  return found.filter((name) => /^[0-9a-f]{64}$/.test(name) && !known.has(name) && !underWay.has(name));
 }
 
 function indexFile(catalog: Catalog, id: string): string {

@@ -1,5 +1,6 @@
 /** The catalog's objects: which there should be, and who refers to them. Their files: objects.ts. */
 import type { Connection } from './database';
+import type { Id } from './names';
 
 export interface ObjectRow {
   /** sha256, 32 bytes */
@@ -17,6 +18,12 @@ export class ObjectRows {
     return this.db.prepare('SELECT 1 FROM objects WHERE digest = ?').get(digest) !== undefined;
   }
 
+  /** Ids of the layers that refer to it. */
+  users(digest: Buffer): Id[] {
+    const sql = `SELECT layers.id FROM objects JOIN layer_objects ON object = objects.id JOIN layers ON seq = layer WHERE digest = ? ORDER BY seq`;
+    return this.db.prepare<[Buffer], Id>(sql).pluck().all(digest);
+  }
+
   /** The greatest number that one has; they begin with 1. */
   last(): number {
     return this.db.prepare<[], number | null>('SELECT max(id) FROM objects').pluck().get() ?? 0;
@@ -24,7 +31,9 @@ export class ObjectRows {
 
   /** Those of some numbers that neither a layer nor a lease refers to. */
   unused(first: number, last: number): ObjectRow[] {
-    return this.db.prepare<[number, number], ObjectRow>(`SELECT digest, size FROM objects WHERE id BETWEEN ? AND ? AND ${UNUSED}`).all(first, last);
+    return this.db
+      .prepare<[number, number], ObjectRow>(`SELECT digest, size FROM objects WHERE id BETWEEN ? AND ? AND ${UNUSED}`)
+      .all(first, last);
   }
 
   /** Forgets these, but for those that somebody has come to refer to; says which are gone. Their files are the caller's to delete, in the same turn. */

@@ -53,8 +53,7 @@ export class Objects {
   /** Makes the directories that are missing. */
   prepare(): void {
     if (fs.existsSync(join(this.directory, 'ff'))) return;
-    for (let i = 0; i < 256; i++)
-      fs.mkdirSync(join(this.directory, i.toString(16).padStart(2, '0')), { recursive: true, mode: 0o700 });
+    for (let i = 0; i < 256; i++) fs.mkdirSync(join(this.directory, i.toString(16).padStart(2, '0')), { recursive: true, mode: 0o700 });
   }
 
   /** The names of what lies in one of the 256 directories: 62 hex digits each, or something that is none of ours. */

@@ -45,17 +45,32 @@ testWithPlyd('podman, skopeo and umoci take what is exported, in every form', as
       digests.add(told.layers.map(({ diffId }) => diffId).join());
       if (format === 'docker-archive' && compress === 'zstd') continue; // podman 4.3 does not look for zstd there
       const transport = format === 'oci-dir' ? 'oci' : format;
-      const seen = JSON.parse(await command('skopeo', ['inspect', `${transport}:${file}`], { timeoutMs: 20_000 })) as { Env: string[]; Layers: string[] };
+      const seen = JSON.parse(await command('skopeo', ['inspect', `${transport}:${file}`], { timeoutMs: 20_000 })) as {
+        Env: string[];
+        Layers: string[];
+      };
       t.same(seen.Env, ['A=1', 'B=two words'], `skopeo, ${format} ${compress}`);
       t.equal(seen.Layers.length, 3);
       if (format === 'oci-dir' || compress === 'none') continue;
       await podman(plyd.base, async (run, mounted) => {
         t.match(await run(['load', '-i', file]), /localhost\/web:1/, `podman load, ${format} ${compress}`);
-        const config = JSON.parse(await run(['inspect', 'localhost/web:1'])) as [{ Config: object; Author: string; History: { comment: string }[] }];
-        t.match(config[0].Config, { Cmd: ['tool', '-v'], ExposedPorts: { '80/tcp': {}, '53/udp': {} }, Labels: { 'a.b': 'c' }, User: '1:2', WorkingDir: '/srv' });
+        const config = JSON.parse(await run(['inspect', 'localhost/web:1'])) as [
+          { Config: object; Author: string; History: { comment: string }[] },
+        ];
+        t.match(config[0].Config, {
+          Cmd: ['tool', '-v'],
+          ExposedPorts: { '80/tcp': {}, '53/udp': {} },
+          Labels: { 'a.b': 'c' },
+          User: '1:2',
+          WorkingDir: '/srv',
+        });
         t.equal(config[0].Author, 'me');
         t.equal(config[0].History.at(-1)?.comment, 'a change');
-        t.same(withoutRoot(await manifest(await mounted('localhost/web:1'))), withoutRoot(shown), `podman shows what the container showed, ${format} ${compress}`);
+        t.same(
+          withoutRoot(await manifest(await mounted('localhost/web:1'))),
+          withoutRoot(shown),
+          `podman shows what the container showed, ${format} ${compress}`,
+        );
       });
     }
   }
@@ -116,7 +131,11 @@ testWithPlyd('a client that hangs up ends the export, and nothing of it is left'
     t.ok(fs.readdirSync(plyd.base).some((name) => name.endsWith('.ply-part')));
     request.destroy();
     await until('nothing is left', () => !fs.readdirSync(plyd.base).some((name) => name.endsWith('.ply-part')));
-    t.same(fs.readdirSync(plyd.base).filter((name) => name !== 'pauses'), before, format);
+    t.same(
+      fs.readdirSync(plyd.base).filter((name) => name !== 'pauses'),
+      before,
+      format,
+    );
     await until('no note is left', () => fs.readdirSync(`${plyd.root}/exports`).length === 0);
   }
 });

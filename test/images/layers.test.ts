@@ -2,7 +2,7 @@
 import fs from 'node:fs';
 import path from 'node:path';
 import t, { type Test } from 'tap';
-import type { CommitResult, ExportResult, Layer } from '../../daemon/api/types.js';
+import type { Change, CommitResult, ExportResult, Layer } from '../../daemon/api/types.js';
 import { leftBehind, type Plyd, sh, testWithPlyd } from '../plyd/daemon.js';
 import { must as command } from '../support/mounts.js';
 import { done, manifest } from './support.js';
@@ -37,11 +37,13 @@ const CASES: Record<string, string> = {
   'a directory that was replaced': 'rm -r etc && mkdir etc && echo mine >etc/hosts',
   'a directory that was replaced and is empty': 'rm -r usr && mkdir usr',
   'a directory that was moved': 'mv usr usr2',
-  'a directory that was moved, and changed in its place': 'mv usr usr2 && rm usr2/lib/libc && echo x >usr2/bin/new && chmod 700 usr2/lib && echo y >>usr2/bin/tool',
+  'a directory that was moved, and changed in its place':
+    'mv usr usr2 && rm usr2/lib/libc && echo x >usr2/bin/new && chmod 700 usr2/lib && echo y >>usr2/bin/tool',
   'a directory that was moved below another': 'mkdir -p new/er && mv opt/a new/er/a && mv new/er/a/b new/b',
   'two directories that changed places': 'mv etc x && mv usr etc && mv x usr',
   'a directory that was moved over the place of another': 'rm -r etc && mv usr etc',
-  'a file in the place of a directory, and the other way round': 'rm -r etc && echo x >etc && rm opt/third && mkdir -p opt/third/sub && echo x >opt/third/sub/x',
+  'a file in the place of a directory, and the other way round':
+    'rm -r etc && echo x >etc && rm opt/third && mkdir -p opt/third/sub && echo x >opt/third/sub/x',
   'hard links of the layers, changed': 'echo more >>usr/bin/first',
   'hard links of the layers, changed, the name deleted': 'echo more >>usr/lib/linked && rm usr/lib/linked',
   'hard links of the layers, attributes changed': 'chmod 711 opt/third',
@@ -55,7 +57,6 @@ const CASES: Record<string, string> = {
 
 /** A tree for each case, so that one container and one image have them all. */
 const place = (at: number): string => `case${at}`;
-
 
 async function layered(plyd: Plyd): Promise<void> {
   const layers: Layer[] = [];
@@ -71,8 +72,8 @@ async function layered(plyd: Plyd): Promise<void> {
 }
 
 /** Does in a container what people do. Its mountpoint. */
-async function changed(t: Test, plyd: Plyd, cases: string[]): Promise<string> {
-  await plyd.create('img', 'c');
+async function changed(t: Test, plyd: Plyd, cases: string[], image = 'img'): Promise<string> {
+  await plyd.create(image, 'c');
   const { mountpoint } = await plyd.begin('c');
   for (const [at, [what, script]] of Object.entries(CASES).entries()) {
     if (!cases.includes(what)) continue;
@@ -97,16 +98,8 @@ const caseOf = (line: string): string => line.replace(/^\.\/case(\d+)\b/, (_, at
 
 async function compare(t: Test, plyd: Plyd, image: string, shown: string[], what: string): Promise<void> {
   const found = await manifest(await unpacked(plyd, image));
-  t.same(
-    found.filter((line) => !shown.includes(line)).map(caseOf),
-    [],
-    `${what}: nothing is made up`,
-  );
-  t.same(
-    shown.filter((line) => !found.includes(line)).map(caseOf),
-    [],
-    `${what}: nothing is missing`,
-  );
+  t.same(found.filter((line) => !shown.includes(line)).map(caseOf), [], `${what}: nothing is made up`);
+  t.same(shown.filter((line) => !found.includes(line)).map(caseOf), [], `${what}: nothing is missing`);
 }
 
 testWithPlyd('directories that are layers are exported as they are', async (t, plyd) => {
@@ -142,6 +135,34 @@ testWithPlyd('what is committed is what the container showed, running or stopped
   t.equal(running.layer.id, stopped.layer.id, 'the same content is the same layer');
   t.ok(stopped.reused);
   await compare(t, plyd, 'committed', shown, 'the commit');
+});
+
+testWithPlyd('of an imported image too, and diff says the same of both', async (t, plyd) => {
+  await layered(plyd);
+  await changed(t, plyd, Object.keys(CASES));
+  const ofDirectories = await plyd.must<{ changes: Change[] }>('GET', '/v1/containers/c/diff');
+  await plyd.remove('c', true);
+  const file = path.join(plyd.base, 'img.tar');
+  await done<ExportResult>(plyd, 'POST', '/v1/images/img/export', { path: file, format: 'docker-archive' });
+  await done(plyd, 'POST', '/v1/images/import', { path: file, tags: ['imported'] });
+  const shown = await manifest(await changed(t, plyd, Object.keys(CASES), 'imported'));
+  const ofImported = await plyd.must<{ changes: Change[] }>('GET', '/v1/containers/c/diff');
+  t.same(ofImported, ofDirectories);
+  const linked = Object.keys(CASES).indexOf('hard links of the layers, changed');
+  for (const name of ['usr/bin/first', 'usr/bin/second', 'opt/third'])
+    t.match(
+      ofImported.changes.find((change) => change.path === `/${place(linked)}/${name}`),
+      { kind: 'C' },
+      `${name} is another name of what was changed`,
+    );
+  const { layer, image } = await done<CommitResult>(plyd, 'POST', '/v1/containers/c/commit', { tag: 'committed' });
+  t.equal(image.layers[0], layer.id);
+  await compare(t, plyd, 'committed', shown, 'the commit');
+  await plyd.remove('c', true);
+
+  // What is committed is mounted like any other image.
+  await plyd.create('committed', 'd');
+  t.same(await manifest((await plyd.begin('d')).mountpoint!), shown, 'a container of it');
 });
 
 void t.test('nothing is left behind', async (t) => t.same(await leftBehind(), []));
