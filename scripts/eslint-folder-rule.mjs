@@ -63,15 +63,7 @@ export const rows = [
   { from: 'daemon/store/objects', may: ['daemon/store', 'native-bindings'], packages: [] },
   {
     from: 'daemon/images',
-    may: [
-      'daemon/store',
-      'daemon/mounts/pause',
-      'daemon/api/types (types)',
-      'native-bindings',
-      'daemon/errno',
-      'daemon/log',
-      'daemon/config',
-    ],
+    may: ['daemon/store', 'daemon/mounts', 'daemon/api/types (types)', 'native-bindings', 'daemon/errno', 'daemon/log', 'daemon/config'],
   },
   { from: 'daemon/api', may: ['daemon/images', 'daemon/mounts', 'daemon/store', 'daemon/errno', 'daemon/log', 'daemon/config'] },
 

@@ -25,7 +25,7 @@ export const verb: Verb = {
     ["commit web1 web:2 --change 'CMD [\"nginx\"]' --change 'ENV LANG=C'", 'with another command and environment'],
   ],
   notes:
-    'A container that runs is not paused: each file is as it is at the moment it is read, but two files may be of\ndifferent moments. Stop it first where that matters.',
+    'A container that runs is not paused (there is no --pause): each file is as it is at the moment it is read, and two files\nmay be of different moments. Stop it first where that matters.',
   async run(args, daemon, output) {
     const [author, message, changes] = [args.text('author'), args.text('message'), args.texts('change')];
     const request: CommitRequest = {

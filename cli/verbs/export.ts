@@ -31,7 +31,7 @@ export const verb: Verb = {
     ['export web web --format oci-dir --compress zstd', 'a directory, for umoci and skopeo'],
   ],
   notes:
-    'The layers come out as they came in: with the same diffIDs, and uncompressed with the same bytes. The same image\ngives the same file. plyd writes it, on its machine.',
+    'The layers come out as they came in: with the same diffIDs, and uncompressed with the same bytes. The same image gives\nthe same file. It is plyd that writes it.',
   async run(args, daemon, output) {
     const [format, compress] = [args.text('format'), args.text('compress')] as [ExportRequest['format'], ExportRequest['compress']];
     const line = new ProgressLine(output.json);

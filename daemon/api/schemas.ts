@@ -148,7 +148,7 @@ export const TagRequest = name('TagRequest', z.strictObject({ name: given }));
 export const ImageRemoval = name('ImageRemoval', z.strictObject({ id, untagged: z.array(text), removed: z.boolean() }));
 
 /** A line of an answer that takes long. */
-export function line<P extends z.ZodType, R extends z.ZodType>(id: string, progress: P, result: R): z.ZodType {
+export function line(id: string, progress: z.ZodType, result: z.ZodType): z.ZodType {
   return name(id, z.union([z.strictObject({ progress }), z.strictObject({ result }), Failure]));
 }
 

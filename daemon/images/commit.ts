@@ -83,7 +83,7 @@ async function addLayer(
   const task: Task = { kind: 'tar', trees };
   let writing: Promise<unknown>;
   try {
-    writing = runChild<CommitProgress, void>(CHILD, task, { about: id, output: to, onProgress: report, signal });
+    writing = runChild<CommitProgress, unknown>(CHILD, task, { about: id, output: to, onProgress: report, signal });
   } catch (error) {
     fs.closeSync(from);
     throw error;

@@ -4,6 +4,7 @@ import fs from 'node:fs';
 import { dirname } from 'node:path';
 import { pauseAt } from '../mounts/pause';
 import { type Id, StoreError } from '../store';
+import { splitImageName } from '../store/schema';
 import { type Archive, type Blob, DirectoryArchive, syncDirectory, TarArchive } from './export-archive';
 import { compressed, type Compression, MEDIA_TYPES } from './compress';
 import { diffIds, type ImageConfig, parseConfig, serialised } from './config';
@@ -143,14 +144,14 @@ function ociFiles(archive: Archive, task: ExportTask, layers: Exported['layers']
 
 /** containerd, docker and podman go by the first, umoci and skopeo by the second. */
 function annotations(name: string): Record<string, string> {
-  const { repository, tag } = splitName(name);
-  return { 'io.containerd.image.name': `${qualified(repository)}:${tag}`, 'org.opencontainers.image.ref.name': tag };
+  const { repository, tag } = splitImageName(name);
+  return { 'io.containerd.image.name': `${repository}:${tag}`, 'org.opencontainers.image.ref.name': tag };
 }
 
 function dockerFiles(archive: Archive, task: ExportTask, layers: Exported['layers']): { digest: string } {
   const { bytes, id } = configOf(task, layers);
   archive.file(`${id}.json`, bytes);
-  const names = task.names.map(splitName);
+  const names = task.names.map(splitImageName);
   const manifest = {
     Config: `${id}.json`,
     RepoTags: names.map(({ repository, tag }) => `${repository}:${tag}`),
@@ -162,15 +163,4 @@ function dockerFiles(archive: Archive, task: ExportTask, layers: Exported['layer
   for (const { repository, tag } of names) (repositories[repository] ??= {})[tag] = top;
   archive.file('repositories', Buffer.from(JSON.stringify(repositories)));
   return { digest: `sha256:${id}` };
-}
-
-function splitName(name: string): { repository: string; tag: string } {
-  const [, repository, tag = 'latest'] = /^(.*?)(?::([^/:]+))?$/.exec(name)!;
-  return { repository, tag };
-}
-
-/** A name without a registry is this machine's. */
-function qualified(repository: string): string {
-  const [head] = repository.split('/');
-  return repository.includes('/') && (/[.:]/.test(head) || head === 'localhost') ? repository : `localhost/${repository}`;
 }

@@ -66,12 +66,16 @@ function checked(path: string): string {
 
 // ---- what a crash leaves -------------------------------------------------------------------------------------------------------------------------
 
+/** Of exports that run: what else is noted is a leftover. */
+const underWay = new Set<string>();
+
 const notes = (root: string): string => join(root, 'exports');
 
 /** Who writes the part cleans up after itself unless it is killed. */
 async function whileNoted<T>(root: string, part: string, work: () => Promise<T>): Promise<T> {
   fs.mkdirSync(notes(root), { recursive: true, mode: 0o700 });
   const note = join(notes(root), randomBytes(8).toString('hex'));
+  underWay.add(note);
   fs.writeFileSync(note, part, { flag: 'wx', mode: 0o600 });
   try {
     return await work();
@@ -80,6 +84,7 @@ async function whileNoted<T>(root: string, part: string, work: () => Promise<T>)
     throw error;
   } finally {
     fs.rmSync(note, { force: true });
+    underWay.delete(note);
   }
 }
 
@@ -89,6 +94,7 @@ export async function sweepExports(root: string): Promise<string[]> {
   const swept: string[] = [];
   for (const name of fs.readdirSync(notes(root))) {
     const note = join(notes(root), name);
+    if (underWay.has(note)) continue;
     const part = fs.readFileSync(note, 'utf8');
     // An empty note: the crash came before anything was written.
     if (isAbsolute(part) && part.endsWith(PART)) {

@@ -10,6 +10,7 @@ import { join } from 'node:path';
 import type { Pruned } from '../api/types';
 import { pauseAt } from '../mounts/pause';
 import { type Catalog, CatalogError, removeLayer, sweepLayers } from '../store';
+import { sweepExports } from './export';
 import { scratchLeft } from './scratch';
 
 /** Rows that are looked at in one turn. */
@@ -105,7 +106,7 @@ export async function removeLeftovers(catalog: Catalog): Promise<Removed> {
     total.count++;
     await rm(path, { recursive: true, force: true });
   }
-  total.count += sweepLayers(catalog).length;
+  total.count += sweepLayers(catalog).length + (await sweepExports(catalog.root)).length;
   return total;
 }
 

@@ -17,10 +17,7 @@ export interface ChildSide<P> {
   cleanUp?: () => void;
 }
 
-export function serveTask<T extends { kind: string }, P>(
-  side: ChildSide<P>,
-  perform: (task: T, breathe: Breathe) => Promise<unknown>,
-): void {
+export function serveTask<P>(side: ChildSide<P>, perform: (task: never, breathe: Breathe) => Promise<unknown>): void {
   try {
     setPriority(NICE); // what runs in the containers comes first
   } catch {
@@ -48,9 +45,9 @@ export function serveTask<T extends { kind: string }, P>(
     isDone = true;
     send(report, () => process.disconnect());
   };
-  process.once('message', (task: T) => {
+  process.once('message', (task) => {
     process.once('message', stop); // there is but one other message
-    perform(task, breathe).then(
+    perform(task as never, breathe).then(
       (result) => end({ kind: 'done', result }),
       (error: unknown) => end(failure(error)),
     );

@@ -39,7 +39,10 @@ export function runChild<P, R>(module: string, task: { kind: string }, work: Chi
   return new Promise<R>((resolve, reject) => {
     let last: Exclude<Report<P, R>, { kind: 'progress' }> | undefined;
     let problem: Error | undefined;
-    const abort = (): void => void (cancel === 'kill' ? child.kill('SIGKILL') : child.send(CANCEL, () => undefined));
+    const abort = (): void => {
+      if (cancel === 'kill') child.kill('SIGKILL');
+      else child.send(CANCEL, () => undefined);
+    };
     signal?.addEventListener('abort', abort, { once: true });
     child.on('message', (report: Report<P, R>) => {
       if (report.kind === 'progress') onProgress?.(report.progress);

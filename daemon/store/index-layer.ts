@@ -9,7 +9,7 @@ export type Task =
 
 const progress: Progress = { entries: 0, bytes: 0 };
 
-serveTask<Task, Progress>({ progress }, (task, breathe) => {
+serveTask<Progress>({ progress }, (task: Task, breathe) => {
   const tick = (bytes: number): Promise<void> => {
     progress.bytes += bytes;
     return breathe();
