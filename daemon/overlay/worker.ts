@@ -72,6 +72,9 @@ export class WorkerContext {
   /** Puts `size` bytes at `data`, with HEADROOM before them, into the kernel's page cache as the beginning of a file; false: it has not taken them. */
   store: (device: number, nodeid: number, data: number, size: number) => boolean = () => false;
 
+  /** There is something to be loaded before it is asked for: another worker is to call OverlayMount.readAhead. */
+  readAhead: () => void = () => undefined;
+
   constructor(readonly table: Table) {
     // 8 pages = 512 KiB
     let at = table.memory.takePages(8);
