@@ -2,7 +2,7 @@
 import { Errno } from '../errno';
 import type * as Op from '../protocol/operations';
 import type { Operations, Reply } from '../protocol/operations';
-import { readAhead } from './ahead';
+import { readAhead, readOwnAhead } from './ahead';
 import { getattr, setattr, statx } from './attr';
 import { LayerError } from './failure';
 import { copyFileRange, dropOpen, fallocate, fsync, lseek, open, read, release, write } from './file';
@@ -43,8 +43,14 @@ export class OverlayMount implements Operations {
 
   /** By a worker that has nothing else to do: loads some of what will be asked for. False: there is nothing more. */
   readAhead(): boolean {
-    const { image } = this.mount;
-    return image?.readsAhead === true && readAhead(image);
+    const { image, table } = this.mount;
+    if (image?.readsAhead === true && readAhead(image)) return true;
+    table.memory.lockShared(this.renameLock);
+    try {
+      return readOwnAhead(this.mount);
+    } finally {
+      table.memory.unlockShared(this.renameLock);
+    }
   }
 
   /** While `serve` runs no directory is renamed: what it derives from names stays true. */

@@ -6,7 +6,7 @@ import { Errno } from '../errno';
 import { DirentType } from '../layers/disk';
 import { writeAscii } from '../layers/names';
 import { FOREVER, type Readdir, type Reply } from '../protocol/operations';
-import { listed } from './ahead';
+import { listed, ownListed } from './ahead';
 import { ensureLoaded, load } from './directory';
 import { forgetNodeid, isShared, sharedDirectory, sharedEntry } from './image';
 import type { Mount } from './mount';
@@ -37,6 +37,7 @@ export function readdir(m: Mount, op: Readdir, reply: Reply): number {
   } finally {
     m.unlock(directory);
     for (const node of unused) forgetNodeid(m, m.nodeid(node), 1);
+    if (op.offsetHigh === 0 && op.offsetLow === 0) ownListed(m, directory);
   }
 }
 
