@@ -63,17 +63,22 @@ export class Client {
   async lines(path: string, take: (line: string) => void): Promise<void> {
     const response = await this.send('GET', path);
     if ((response.statusCode ?? 0) >= 400) throw failure(response, await text(response));
-    response.setEncoding('utf8');
-    let rest = '';
-    try {
-      for await (const chunk of response as AsyncIterable<string>) {
-        const lines = (rest + chunk).split('\n');
-        rest = lines.pop() ?? '';
-        for (const line of lines) if (line !== '') take(line);
-      }
-    } catch (error) {
-      if ((error as NodeJS.ErrnoException).code !== 'ECONNRESET') throw error; // plyd ended: as if it had ended the answer
-    }
+    await eachLine(response, take);
+  }
+
+  /** Long work: events as they come, and the result. */
+  async work<R>(path: string, body: object, take: (event: unknown) => void): Promise<R> {
+    const response = await this.send('POST', path, body);
+    if ((response.statusCode ?? 0) >= 400) throw failure(response, await text(response));
+    let result: { result: R } | undefined;
+    await eachLine(response, (line) => {
+      const value = JSON.parse(line) as { type: string; error: ApiError; result: R };
+      if (value.type === 'error') throw new PlyError(value.error);
+      if (value.type === 'result') result = value;
+      else take(value);
+    });
+    if (result === undefined) throw brokenOff(this.socket);
+    return result.result;
   }
 
   private async call<T>(method: Method, path: string, body?: object, limitMs?: number): Promise<T> {
@@ -104,6 +109,21 @@ export class Client {
       request.on('error', (error) => reject(error instanceof PlyError ? error : unreachable(this.socket, error)));
       request.end(payload);
     });
+  }
+}
+
+/** Returns at the end of the answer. */
+async function eachLine(response: http.IncomingMessage, take: (line: string) => void): Promise<void> {
+  response.setEncoding('utf8');
+  let rest = '';
+  try {
+    for await (const chunk of response as AsyncIterable<string>) {
+      const lines = (rest + chunk).split('\n');
+      rest = lines.pop() ?? '';
+      for (const line of lines) if (line !== '') take(line);
+    }
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code !== 'ECONNRESET') throw error; // plyd ended: as if it had ended the answer
   }
 }
 

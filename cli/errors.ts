@@ -2,7 +2,7 @@
 import type { ApiError } from '../daemon/api/types';
 
 /** Codes of ours, where the API was not reached or does not count. */
-type LocalCode = 'usage' | 'no-daemon' | 'no-permission' | 'no-answer' | 'bad-answer' | 'changed' | 'failed';
+type LocalCode = 'usage' | 'no-daemon' | 'no-permission' | 'no-answer' | 'bad-answer' | 'changed' | 'damaged' | 'failed';
 
 export type Failure = Omit<ApiError, 'code'> & { code: ApiError['code'] | LocalCode };
 

@@ -20,6 +20,14 @@ export function size(bytes: number): string {
   return `${Number(bytes.toPrecision(3))}${units[at]}`;
 }
 
+/** "20G", "512M", "1000": as people write sizes, powers of 1,024; undefined: it is none. */
+export function bytesOf(text: string): number | undefined {
+  const match = /^(\d{1,15})([KMGT]?)i?B?$/i.exec(text);
+  if (match === null) return undefined;
+  const bytes = Number(match[1]) * 1024 ** ['', 'K', 'M', 'G', 'T'].indexOf(match[2].toUpperCase());
+  return bytes >= 1 && bytes <= Number.MAX_SAFE_INTEGER ? bytes : undefined;
+}
+
 export function count(number: number, one: string, many = `${one}s`): string {
   return `${number} ${number === 1 ? one : many}`;
 }

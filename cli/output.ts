@@ -85,6 +85,11 @@ export class Output {
     else if (results.length > 0) this.value(results[0]);
   }
 
+  /** One line on a terminal, written over by the next; nowhere else. "" takes it away. */
+  passing(text: string): void {
+    if (!this.json && isatty(2)) write(2, `\r${text}\x1b[K`);
+  }
+
   /** Runs what may take long, with the seconds counted on a terminal. */
   async patiently<T>(what: string, work: Promise<T>): Promise<T> {
     if (this.json || !isatty(2)) return work;

@@ -8,6 +8,7 @@ import type { Writable } from 'node:stream';
 import { routes } from './api/routes';
 import { ApiServer } from './api/server';
 import type { Info } from './api/types';
+import { forgetImports } from './images/prune';
 import { type Config, ConfigError, HELP, readConfig } from './config';
 import { mayPassThrough } from './engine/privileges';
 import { AS_ASKED, hindrance, insteadOfUring, OVER_URING } from './engine/transport';
@@ -79,6 +80,8 @@ class Daemon {
       process.exit(1);
     });
     log.info({ version: daemon.version, root, socket: config.socket }, 'plyd starts');
+    const left = await forgetImports(catalog);
+    if (left.length > 0) log.info({ directories: left }, 'what an earlier plyd was importing is removed');
     await new Recovery(catalog, supervisor, events, log).run();
     await daemon.serve(locks, events);
   }

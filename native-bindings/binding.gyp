@@ -9,8 +9,10 @@
       'sources': [
         'src/addon.c', 'src/arena.c', 'src/data.c', 'src/device.c', 'src/dirents.c', 'src/faults.c', 'src/files.c',
         'src/header.c', 'src/jobs.c', 'src/process.c', 'src/ring.c', 'src/socket.c', 'src/wait.c', 'src/xattr.c',
+        'src/zstd.c',
       ],
       'defines': ['_GNU_SOURCE', '_FILE_OFFSET_BITS=64', 'NAPI_VERSION=8', 'PLYFS_FAULTS=<(faults)'],
+      'libraries': ['-lzstd'],
       # gnu11 is C11 with typeof and statement expressions. Not every warning is an error: a newer compiler must still build a release.
       'cflags': [
         '-std=gnu11', '-O2', '-Wall', '-Wextra', '-Wshadow', '-Wstrict-prototypes', '-fvisibility=hidden', '-pthread',

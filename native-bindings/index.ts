@@ -134,6 +134,11 @@ export const RING_TAGS = 4096;
 /** Layout of what {@link Native.statvfs} writes: `struct fuse_kstatfs` of <linux/fuse.h>, 80 bytes. */
 export const STATFS_SIZE = 80;
 
+/** Made by {@link Native.zstdStream}. */
+export interface ZstdStream {
+  readonly zstd: unique symbol;
+}
+
 export interface Native {
   // ---- arena -------------------------------------------------------------------------------------------------------------------
   /** Makes the process's arena: a memfd of `mebibytes` MiB, mapped shared and without reserve. Once per process: then -EEXIST. Returns its fd. */
@@ -275,6 +280,8 @@ export interface Native {
   lseek(fd: number, offsetLow: number, offsetHigh: number, whence: number, out: number): number;
   /** FICLONE */
   ficlone(toFd: number, fromFd: number): number;
+  /** syncfs(2): everything of the file system of `fd` is on the disk. It takes as long as it takes: for threads that may wait. */
+  syncfs(fd: number): number;
   /** statvfs of the file system of dirfd, as struct fuse_kstatfs, with namelen as found. */
   statvfs(fd: number, out: number): number;
   /** name_to_handle_at(2): writes the handle's bytes (without struct file_handle) at `out`; returns their count; the s32 handle_type goes to typeOut.
@@ -326,6 +333,15 @@ export interface Native {
   closeFrom(first: number): number;
   /** Size of a C struct, value of a macro, offset of a field ("sizeof:fuse_in_header", "offsetof:fuse_attr.mode", "FUSE_LOOKUP") from the <linux/fuse.h> it was compiled with; undefined when that header has none. */
   fuseHeader(name: string): number | undefined;
+
+  // ---- zstd: strings and objects allowed here too --------------------------------------------------------------------------------
+  /** A stream of the calling thread: level < 0 decompresses (frames one after the other, windows up to 128 MiB), else compresses at that level.
+   * -ENOMEM, -EINVAL (no such level). */
+  zstdStream(level: number): ZstdStream | number;
+  /** Takes from `input` from at[0] on, puts into `output` from at[1] on, and moves both. Decompressing: 0 when a frame has come to its end, else 1 (more
+   * input, or more room, is needed; a step that moved nothing says nothing); -EBADMSG: no zstd, or damaged. Compressing: `end` 1 says that nothing follows the input; 0 when all is
+   * put out, else 1. -EINVAL: a position beyond its buffer. */
+  zstdStep(stream: ZstdStream, input: Uint8Array, output: Uint8Array, at: Uint32Array, end: number): number;
 
   // ---- faults: only in a build with PLYFS_FAULTS=1 (npm run build:native:faults); else -ENOSYS --------------------------------------
   /** From now on the calls of the named function (as named here, e.g. "mkdirat"; jobs: "job:COPY") numbered `after` (0 = the next) to

@@ -59,7 +59,20 @@ export const rows = [
   { from: 'daemon/store', may: ['daemon/api/types (types)', 'daemon/errno'], packages: ['better-sqlite3'] },
   // Layers hold names that are not UTF-8, paths longer than PATH_MAX, and xattrs: Node reaches none of these.
   { from: 'daemon/store/tree', may: ['daemon/store', 'daemon/errno', 'native-bindings'], packages: [] },
-  { from: 'daemon/images', may: ['daemon/store', 'daemon/errno', 'daemon/log', 'daemon/config'] },
+  // syncfs
+  { from: 'daemon/store/objects', may: ['daemon/store', 'native-bindings'], packages: [] },
+  {
+    from: 'daemon/images',
+    may: [
+      'daemon/store',
+      'daemon/mounts/pause',
+      'daemon/api/types (types)',
+      'native-bindings',
+      'daemon/errno',
+      'daemon/log',
+      'daemon/config',
+    ],
+  },
   { from: 'daemon/api', may: ['daemon/images', 'daemon/mounts', 'daemon/store', 'daemon/errno', 'daemon/log', 'daemon/config'] },
 
   { from: 'cli', may: ['daemon/api (types)'] },

@@ -22,6 +22,7 @@ export const VERBS: readonly Entry[] = [
   { name: 'layer verify', module: 'layer-verify', summary: 'see whether a layer is still what was added' },
   { name: 'layer rm', module: 'layer-rm', summary: 'forget layers' },
   { name: 'image create', module: 'image-create', summary: 'make an image of layers' },
+  { name: 'import', module: 'import', summary: 'import an image from a file or directory', aliases: ['load'] },
   { name: 'images', module: 'images', summary: 'list images', aliases: ['image ls'] },
   { name: 'image rm', module: 'image-rm', summary: 'remove images', aliases: ['rmi'] },
   { name: 'create', module: 'create', summary: 'create a container of an image' },
@@ -34,6 +35,9 @@ export const VERBS: readonly Entry[] = [
   { name: 'mount', module: 'mount', summary: 'mount a stack of directories' },
   { name: 'umount', module: 'umount', summary: 'unmount' },
   { name: 'mounts', module: 'mounts', summary: 'list mounts' },
+  { name: 'df', module: 'df', summary: 'show what the store holds, and what could be freed' },
+  { name: 'prune', module: 'prune', summary: 'remove what nothing refers to' },
+  { name: 'fsck', module: 'fsck', summary: 'verify the store' },
   { name: 'info', module: 'info', summary: 'show what plyd is and does' },
   { name: 'events', module: 'events', summary: 'show what happens, as it happens' },
 ];

@@ -30,9 +30,10 @@ export interface Route extends Common {
   /** none: 204 */
   answer: z.ZodType | undefined;
   status: 200 | 201 | 204;
-  /** the answer is a line of JSON for each, until the client hangs up */
+  /** the answer is a line of JSON for each event: until the client hangs up, or, of long work, until it is done */
   isStream: boolean;
-  handle: (call: Call<never, never>) => unknown;
+  isWork: boolean;
+  handle: (call: Call<never, never>, tell: (event: object) => void) => unknown;
 }
 
 interface Row<Q extends z.ZodObject | undefined, B extends z.ZodType | undefined, A extends z.ZodType | undefined> extends Common {
@@ -55,6 +56,7 @@ export function route<
     answer: row.answer,
     status: row.answer === undefined ? 204 : (row.status ?? 200),
     isStream: false,
+    isWork: false,
     handle: row.handle,
   };
 }
@@ -65,5 +67,20 @@ export type Listen = (listener: (event: Event) => void) => () => void;
 export function stream<Q extends z.ZodObject>(
   row: Common & { query: Q; answer: z.ZodType; handle: (call: Call<z.infer<Q>, undefined>) => Listen },
 ): Route {
-  return { ...row, body: undefined, status: 200, isStream: true, handle: row.handle };
+  return { ...row, body: undefined, status: 200, isStream: true, isWork: false, handle: row.handle };
+}
+
+/**
+ * Long work: `tell` sends a line at once, the last line is {type: 'result', result} or {type: 'error', error}. What fails before anything was told is answered as
+ * any other request. The client ends the work by hanging up.
+ */
+export function work<Q extends z.ZodObject | undefined = undefined, B extends z.ZodType | undefined = undefined>(
+  row: Common & {
+    query?: Q;
+    body?: B;
+    answer: z.ZodType;
+    handle: (call: Call<Infer<Q>, Infer<B>>, tell: (event: object) => void) => Promise<object>;
+  },
+): Route {
+  return { ...row, query: row.query, body: row.body, status: 200, isStream: true, isWork: true, handle: row.handle };
 }

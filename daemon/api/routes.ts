@@ -3,9 +3,12 @@ import { z } from 'zod';
 import type { Containers } from '../mounts/containers';
 import type { Events } from '../mounts/events';
 import { bytes, type Keeper } from '../mounts/keeper';
+import { importImage } from '../images/import';
+import { prune } from '../images/prune';
+import { fsck, usage } from '../images/store-work';
 import { addLayer, type Catalog, removeLayer, shortId, verifyLayer } from '../store';
 import { openApi } from './openapi';
-import { type Route, route, stream } from './route';
+import { type Route, route, stream, work } from './route';
 import * as S from './schemas';
 import type { Info } from './types';
 
@@ -51,6 +54,7 @@ export function routes(daemon: Daemon): Route[] {
     ...layerRoutes(daemon),
     ...imageRoutes(daemon),
     ...containerRoutes(daemon),
+    ...storeRoutes(daemon),
   ];
   return all;
 }
@@ -191,6 +195,62 @@ function imageRoutes({ catalog, events }: Daemon): Route[] {
         catalog.images.remove(ref);
         events.emit({ type: 'image.rm', id, ...(name !== null && { name }) });
         return undefined;
+      },
+    }),
+  ];
+}
+
+const repairing = z.strictObject({ repair: S.yesOrNo });
+
+function storeRoutes({ catalog, containers, events }: Daemon): Route[] {
+  return [
+    work({
+      method: 'POST',
+      path: '/v1/images/import',
+      summary: 'Imports the image that a file or directory holds: OCI layout, docker-archive, or tar of a root directory',
+      body: S.ImportRequest,
+      answer: S.ImportLine,
+      fails: [413],
+      handle: async ({ body, signal }, tell) => {
+        const { path, tags, maxSize } = body;
+        const result = await importImage(catalog, path, { tags, maxSize, signal, progress: tell });
+        for (const { id, name } of result.images) events.emit({ type: 'image.import', id, ...(name !== null && { name }) });
+        return result;
+      },
+    }),
+    route({
+      method: 'POST',
+      path: '/v1/prune',
+      summary: 'Removes what nothing refers to: images without a name (with `all`: without a container), layers, objects, leftovers',
+      query: z.strictObject({ all: S.yesOrNo }),
+      answer: S.Pruned,
+      fails: [413],
+      handle: async ({ query }) => {
+        const pruned = await prune(catalog, query.all === 'true');
+        events.emit({ type: 'prune', id: '', detail: `${pruned.bytes} bytes` });
+        return pruned;
+      },
+    }),
+    work({
+      method: 'POST',
+      path: '/v1/fsck',
+      summary: 'Verifies catalog, indexes, objects and the directories of containers; `repair` removes what is damaged or left over',
+      query: repairing,
+      answer: S.FsckLine,
+      fails: [413],
+      handle: ({ query, signal }, tell) => fsck(catalog, { repair: query.repair === 'true', signal, progress: tell }),
+    }),
+    route({
+      method: 'GET',
+      path: '/v1/df',
+      summary: 'What the store holds, and what would be freed; `verbose` lists images, layers and containers',
+      query: z.strictObject({ verbose: S.yesOrNo }),
+      answer: S.DiskUsage,
+      fails: [],
+      handle: async ({ query }) => {
+        const isVerbose = query.verbose === 'true';
+        const [store, written] = await Promise.all([usage(catalog, isVerbose), containers.usage()]);
+        return { ...store, containers: written.row, ...(isVerbose && { containerList: written.list }) };
       },
     }),
   ];

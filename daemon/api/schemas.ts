@@ -114,6 +114,80 @@ export const Image = name(
   z.strictObject({ id, name: text.nullable(), layers: z.array(id), createdAt: time, size: count, containers: count }),
 );
 
+export const ImportRequest = name(
+  'ImportRequest',
+  z.strictObject({ path, tags: z.array(given).max(100).exactOptional(), maxSize: z.int().min(1).exactOptional() }),
+);
+
+const ImportEvents = [
+  z.strictObject({ type: z.literal('plan'), layers: count, reused: count, bytes: count }),
+  z.strictObject({ type: z.literal('progress'), bytes: count, files: count }),
+  z.strictObject({ type: z.literal('layer'), id, reused: z.boolean() }),
+] as const;
+
+export const ImportEvent = name('ImportEvent', z.discriminatedUnion('type', ImportEvents));
+
+export const ImportResult = name(
+  'ImportResult',
+  z.strictObject({ image: Image, images: z.array(Image), layers: z.array(z.strictObject({ id, reused: z.boolean() })) }),
+);
+
+/** What the last line of long work says, if it fails. */
+const failed = z.strictObject({ type: z.literal('error'), error: Failure.shape.error });
+
+export const ImportLine = name(
+  'ImportLine',
+  z.discriminatedUnion('type', [...ImportEvents, z.strictObject({ type: z.literal('result'), result: ImportResult }), failed]),
+);
+
+export const Pruned = name(
+  'Pruned',
+  z.strictObject({ images: z.array(id), layers: z.array(id), objects: count, leftovers: count, bytes: count }),
+);
+
+const FsckProblem = z.strictObject({
+  kind: z.enum(['catalog', 'layer', 'object', 'container', 'leftover']),
+  name: text,
+  message: text,
+  repaired: z.boolean(),
+});
+const FsckEvents = [
+  z.strictObject({ type: z.literal('progress'), bytes: count, total: count }),
+  z.strictObject({ type: z.literal('problem'), problem: FsckProblem }),
+] as const;
+
+export const FsckEvent = name('FsckEvent', z.discriminatedUnion('type', FsckEvents));
+
+export const FsckResult = name(
+  'FsckResult',
+  z.strictObject({
+    ok: z.boolean(),
+    problems: z.array(FsckProblem),
+    checked: z.strictObject({ layers: count, objects: count, containers: count, bytes: count }),
+  }),
+);
+
+export const FsckLine = name(
+  'FsckLine',
+  z.discriminatedUnion('type', [...FsckEvents, z.strictObject({ type: z.literal('result'), result: FsckResult }), failed]),
+);
+
+const UsageRow = z.strictObject({ total: count, active: count, size: count, reclaimable: count });
+const shares = { size: count, shared: count, unique: count };
+
+export const DiskUsage = name(
+  'DiskUsage',
+  z.strictObject({
+    images: UsageRow,
+    containers: UsageRow,
+    layers: UsageRow,
+    objects: UsageRow,
+    imageList: z.array(z.strictObject({ id, name: text.nullable(), containers: count, ...shares })).exactOptional(),
+    layerList: z.array(z.strictObject({ id, kind: z.enum(['directory', 'imported']), images: count, ...shares })).exactOptional(),
+    containerList: z.array(z.strictObject({ id, name: text, state: text, size: count })).exactOptional(),
+  }),
+);
+
 export const ContainerRequest = name(
   'ContainerRequest',
   z.strictObject({ image: given, name: given.exactOptional(), options: options.exactOptional() }),
@@ -149,6 +223,8 @@ export const Event = name(
       'layer.add',
       'layer.rm',
       'image.create',
+      'image.import',
+      'prune',
       'image.rm',
       'container.create',
       'container.start',
@@ -195,4 +271,11 @@ export const same: [
   Same<Of<typeof Container>, Types.Container>,
   Same<Of<typeof Change>, Types.Change>,
   Same<Of<typeof Event>, Types.Event>,
-] = [true, true, true, true, true, true, true, true, true, true];
+  Same<Of<typeof ImportRequest>, Types.ImportRequest>,
+  Same<Of<typeof ImportEvent>, Types.ImportEvent>,
+  Same<Of<typeof ImportResult>, Types.ImportResult>,
+  Same<Of<typeof Pruned>, Types.Pruned>,
+  Same<Of<typeof FsckEvent>, Types.FsckEvent>,
+  Same<Of<typeof FsckResult>, Types.FsckResult>,
+  Same<Of<typeof DiskUsage>, Types.DiskUsage>,
+] = [true, true, true, true, true, true, true, true, true, true, true, true, true, true, true, true, true];

@@ -96,7 +96,12 @@ export class ApiServer {
       if (refusal !== undefined) throw new HttpError('forbidden', refusal, 403, { connection: 'close' });
       const { route, ref } = this.find(method, url);
       const call = await this.read(route, ref, request, abort.signal);
-      const result = await route.handle(call as Call<never, never>);
+      const lines = new Lines(response);
+      if (route.isWork) {
+        await this.work(route, call, lines, request, abort.signal);
+        return;
+      }
+      const result = await route.handle(call as Call<never, never>, () => undefined);
       if (route.isStream) this.stream(response, result as Listen);
       else send(response, route.status, result);
     } catch (error) {
@@ -141,6 +146,25 @@ export class ApiServer {
     return { ref, query, body, signal };
   }
 
+  // ---- long work -------------------------------------------------------------------------------------------------------------------------------
+
+  private async work(
+    route: Route,
+    call: Call<unknown, unknown>,
+    lines: Lines,
+    { method, url }: http.IncomingMessage,
+    signal: AbortSignal,
+  ): Promise<void> {
+    try {
+      const result = await route.handle(call as Call<never, never>, (event) => lines.send(event));
+      lines.end({ type: 'result', result });
+    } catch (error) {
+      if (!lines.began) throw error;
+      if (isUnexpected(error) && !signal.aborted) this.options.log.error({ err: error, method, url }, 'a request failed');
+      lines.end({ type: 'error', error: told(error).error });
+    }
+  }
+
   // ---- the event stream ------------------------------------------------------------------------------------------------------------------------
 
   private stream(response: http.ServerResponse, listen: Listen): void {
@@ -159,6 +183,27 @@ export class ApiServer {
       end();
       this.streams.delete(response);
     });
+  }
+}
+
+/** Of long work: the head goes with the first. */
+class Lines {
+  began = false;
+
+  constructor(private readonly response: http.ServerResponse) {}
+
+  send(value: object): void {
+    const { response } = this;
+    if (response.destroyed) return;
+    if (!this.began) response.writeHead(200, { 'content-type': 'application/x-ndjson', 'cache-control': 'no-store' });
+    this.began = true;
+    response.write(`${JSON.stringify(value)}\n`);
+    if (response.writableLength > BACKLOG_BYTES) response.destroy();
+  }
+
+  end(value: object): void {
+    this.send(value);
+    this.response.end();
   }
 }
 

@@ -16,6 +16,10 @@
  *   POST   /v1/layers/{ref}/verify      → LayerVerification
  *   GET    /v1/images                   → {images: Image[]}
  *   POST   /v1/images  {name, layers}   → 201 Image                      GET/DELETE /v1/images/{ref}
+ *   POST   /v1/images/import  ImportRequest → ImportEvent per line, then {type: 'result', result: ImportResult} or {type: 'error', error: ApiError}
+ *   POST   /v1/prune[?all=true]         → Pruned
+ *   POST   /v1/fsck[?repair=true]       → FsckEvent per line, then {type: 'result', result: FsckResult} or {type: 'error', error: ApiError}
+ *   GET    /v1/df[?verbose=true]        → DiskUsage
  *   GET    /v1/containers[?size=true]   → {containers: Container[]}
  *   POST   /v1/containers {image, name?, options?} → 201 Container       GET /v1/containers/{ref}[?size=true]   DELETE /v1/containers/{ref}[?force=true]
  *   POST   /v1/containers/{ref}/start   → Container (mountpoint is set)  POST /v1/containers/{ref}/stop[?lazy=true] → Container
@@ -158,6 +162,8 @@ export interface Event {
     | 'layer.add'
     | 'layer.rm'
     | 'image.create'
+    | 'image.import'
+    | 'prune'
     | 'image.rm'
     | 'container.create'
     | 'container.start'
@@ -172,4 +178,80 @@ export interface Event {
   id: string;
   name?: string;
   detail?: string;
+}
+
+/** POST /v1/images/import: `path` is absolute, a file or directory of the machine that plyd runs on. */
+export interface ImportRequest {
+  path: string;
+  /** names for the image instead of those in the archive */
+  tags?: string[];
+  /** uncompressed bytes that the layers may have together; without it only what looks like a bomb is refused */
+  maxSize?: number;
+}
+
+export interface ImportResult {
+  /** the first of them */
+  image: Image;
+  /** an archive may hold several */
+  images: Image[];
+  /** of `image`, the lowest first */
+  layers: { id: string; reused: boolean }[];
+}
+
+/** A line each, while it runs. The last one is `result` or `error`. */
+export type ImportEvent =
+  /** what there is to do: bytes of blobs to be read */
+  | { type: 'plan'; layers: number; reused: number; bytes: number }
+  | { type: 'progress'; bytes: number; files: number }
+  | { type: 'layer'; id: string; reused: boolean };
+
+/** POST /v1/prune[?all=true] */
+export interface Pruned {
+  /** ids */
+  images: string[];
+  layers: string[];
+  objects: number;
+  /** what an import left that was killed */
+  leftovers: number;
+  /** freed: contents, indexes, framings, leftovers */
+  bytes: number;
+}
+
+export interface FsckProblem {
+  kind: 'catalog' | 'layer' | 'object' | 'container' | 'leftover';
+  /** id, digest, name or path */
+  name: string;
+  message: string;
+  repaired: boolean;
+}
+
+/** POST /v1/fsck[?repair=true]: a line each, while it runs. */
+export type FsckEvent = { type: 'progress'; bytes: number; total: number } | { type: 'problem'; problem: FsckProblem };
+
+export interface FsckResult {
+  ok: boolean;
+  problems: FsckProblem[];
+  checked: { layers: number; objects: number; containers: number; bytes: number };
+}
+
+export interface UsageRow {
+  total: number;
+  /** images: a container is made of it; containers: it runs; layers: an image has it; objects: a layer has it */
+  active: number;
+  /** bytes of files */
+  size: number;
+  /** what would be freed if all went that is not active */
+  reclaimable: number;
+}
+
+/** GET /v1/df[?verbose=true]. An image's size is what its layers take, each object once; what images share counts for each of them, and once in all. */
+export interface DiskUsage {
+  images: UsageRow;
+  containers: UsageRow;
+  layers: UsageRow;
+  objects: UsageRow;
+  /** `unique` goes with it, `shared` others have too */
+  imageList?: { id: string; name: string | null; containers: number; size: number; shared: number; unique: number }[];
+  layerList?: { id: string; kind: 'directory' | 'imported'; images: number; size: number; shared: number; unique: number }[];
+  containerList?: { id: string; name: string; state: string; size: number }[];
 }

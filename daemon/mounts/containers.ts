@@ -8,7 +8,7 @@
 import { spawn } from 'node:child_process';
 import fs from 'node:fs';
 import { join } from 'node:path';
-import type { Change, Container } from '../api/types';
+import type { Change, Container, DiskUsage, UsageRow } from '../api/types';
 import { type Catalog, CatalogError, newId } from '../store';
 import type { Events } from './events';
 import { bytes, type Keeper } from './keeper';
@@ -164,6 +164,15 @@ export class Containers {
       if (fs.existsSync(container.upper)) throw error;
       return container; // it was removed meanwhile
     }
+  }
+
+  /** What all of them wrote. */
+  async usage(): Promise<{ row: UsageRow; list: Required<DiskUsage>['containerList'] }> {
+    const all = await Promise.all(this.catalog.containers.all().map((one) => this.withSize(one)));
+    const list = all.map(({ id, name, state, size }) => ({ id, name, state, size: size?.bytes ?? 0 }));
+    const sum = (some: typeof list): number => some.reduce((bytes, { size }) => bytes + size, 0);
+    const running = list.filter(({ state }) => state === 'running');
+    return { row: { total: list.length, active: running.length, size: sum(list), reclaimable: sum(list) - sum(running) }, list };
   }
 
   mountpoint(id: string): string {

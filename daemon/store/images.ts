@@ -151,6 +151,12 @@ export class Images implements Referable {
       .immediate();
   }
 
+  /** Ids of those that no container is made of: with `named`, those that have a name too. */
+  unused(named: boolean): Id[] {
+    const sql = `SELECT id FROM images WHERE id NOT IN (SELECT image FROM containers)${named ? '' : ' AND id NOT IN (SELECT image FROM tags)'} ORDER BY seq`;
+    return this.db.prepare<[], Id>(sql).pluck().all();
+  }
+
   private checkFree(name: string): { repository: string; tag: string } {
     const parts = checkImageName(name);
     const other = this.byName(name);

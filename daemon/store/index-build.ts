@@ -75,7 +75,7 @@ function sync(path: string): void {
 
 class Builder {
   private readonly write: (row: IndexRow) => void;
-  private readonly digest = new TreeDigest();
+  private readonly digest = new TreeDigest('directory');
   private readonly links = new Map<string, { id: number; digest: Buffer | null }>();
   private readonly groups = new Set<number>();
   private readonly opaque: number[] = [];

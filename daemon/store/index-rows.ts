@@ -8,6 +8,7 @@
  * a directory's children stand together.
  */
 import { type Connection, type Kind, openReadOnly } from './database';
+import { StoreError } from './errors';
 import { version } from './migrations';
 
 /** inode(7) */
@@ -193,12 +194,23 @@ export class LayerIndex {
     return new LayerIndex(openReadOnly(file, INDEX));
   }
 
+  /** Of a connection that goes on being its owner's. */
+  static of(db: Connection): LayerIndex {
+    return new LayerIndex(db);
+  }
+
   facts(): IndexFacts {
     return this.db.prepare<[], IndexFacts>('SELECT entries, files, size, tree_digest AS treeDigest FROM facts').get()!;
   }
 
   root(): IndexRow {
     return this.select('id = 1')[0];
+  }
+
+  /** Throws StoreError for a file that SQLite finds damaged. */
+  checkFile(): void {
+    const found = this.db.prepare<[], string>('PRAGMA integrity_check(1)').pluck().get();
+    if (found !== 'ok') throw new StoreError(`${this.db.name} is damaged (${found}): ${INDEX.remedy}`);
   }
 
   /** Of a directory, sorted by name. */

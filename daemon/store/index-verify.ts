@@ -1,5 +1,5 @@
 /** Compares a layer's tree with its index. */
-import type { LayerVerification } from '../api/types';
+import type { Layer, LayerVerification } from '../api/types';
 import { StoreError } from './errors';
 import type { Progress } from './index-build';
 import { FileType, INDEX, type IndexRow, LayerIndex } from './index-rows';
@@ -36,7 +36,7 @@ export async function verifyIndex(
 ): Promise<LayerVerification> {
   const index = LayerIndex.open(file);
   try {
-    checkIndex(index, file, treeDigest);
+    checkIndex(index, file, treeDigest, 'directory');
     const tree = new Tree(directory);
     try {
       return await new Verifier(tree, index, deep, progress, tick).run();
@@ -48,8 +48,9 @@ export async function verifyIndex(
   }
 }
 
-function checkIndex(index: LayerIndex, file: string, treeDigest: string): void {
-  const digest = new TreeDigest();
+/** Throws StoreError unless the rows are those that the layer was added with. */
+export function checkIndex(index: LayerIndex, file: string, treeDigest: string, kind: Layer['kind']): void {
+  const digest = new TreeDigest(kind);
   for (const row of index.rows()) digest.add(row);
   if (digest.hex() !== treeDigest)
     throw new StoreError(`${file} is damaged (its rows have another digest than the layer): ${INDEX.remedy}`);

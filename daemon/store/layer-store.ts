@@ -19,6 +19,7 @@ export async function addLayer(catalog: Catalog, request: { path: string; name?:
   catalog.layers.checkFree(name, path);
   const id = newId();
   const directory = catalog.layerDirectory(id);
+  underWay.add(id);
   try {
     mkdirSync(directory, { recursive: true, mode: 0o700 });
     const { entries, files, size, treeDigest } = await indexTree(path, indexFile(catalog, id), work);
@@ -28,8 +29,13 @@ export async function addLayer(catalog: Catalog, request: { path: string; name?:
     if (error instanceof Error && (error as NodeJS.ErrnoException).code === 'ENOSPC')
       throw new StoreError(`no space is left for ${directory}: free some and try again`, { cause: error });
     throw error;
+  } finally {
+    underWay.delete(id);
   }
 }
+
+/** Layers that are being made: their directories have no row yet. */
+export const underWay = new Set<string>();
 
 /** Is the tree what it was when the layer was added? */
 export function verifyLayer(catalog: Catalog, ref: string, options: LongWork & { deep?: boolean } = {}): Promise<LayerVerification> {
@@ -50,8 +56,15 @@ export function openIndex(catalog: Catalog, layer: Layer): LayerIndex {
   return LayerIndex.open(indexFile(catalog, layer.id));
 }
 
-/** At plyd's start, before the first request: removes what an earlier one left in layers/ without a row. Returns the names. */
+/** Removes what an earlier plyd left in layers/ without a row. Returns the names. */
 export function sweepLayers(catalog: Catalog): string[] {
+  const left = strayLayers(catalog);
+  for (const name of left) rmSync(catalog.layerDirectory(name), { recursive: true, force: true });
+  return left;
+}
+
+/** What lies in layers/ without a row. */
+export function strayLayers(catalog: Catalog): string[] {
   const known = new Set(catalog.layers.all().map(({ id }) => id));
   const directory = join(catalog.root, 'layers');
   let found: string[];
@@ -61,9 +74,7 @@ export function sweepLayers(catalog: Catalog): string[] {
     if ((error as NodeJS.ErrnoException).code === 'ENOENT') return [];
     throw new StoreError(`cannot read ${directory} (${(error as Error).message}): check its owner and permissions`, { cause: error });
   }
-  const left = found.filter((name) => /^[0-9a-f]{64}$/.test(name) && !known.has(name));
-  for (const name of left) rmSync(join(directory, name), { recursive: true, force: true });
-  return left;
+  return found.filter((name) => /^[0-9a-f]{64}$/.test(name) && !known.has(name) && !underWay.has(name));
 }
 
 function indexFile(catalog: Catalog, id: string): string {

@@ -101,6 +101,13 @@ export class Layers implements Referable {
       .immediate();
   }
 
+  /** Imported ones that neither an image nor a lease refers to. */
+  unused(): Id[] {
+    const sql = `SELECT id FROM layers WHERE kind = 'imported' AND id NOT IN (SELECT layer FROM image_layers) AND id NOT IN (SELECT layer FROM leased_layers)
+      ORDER BY seq`;
+    return this.db.prepare<[], Id>(sql).pluck().all();
+  }
+
   has(id: Id): boolean {
     return this.db.prepare('SELECT 1 FROM layers WHERE id = ?').get(id) !== undefined;
   }

@@ -1,5 +1,6 @@
 /** The catalog's objects: which there should be, and who refers to them. Their files: objects.ts. */
 import type { Connection } from './database';
+import type { Id } from './names';
 
 export interface ObjectRow {
   /** sha256, 32 bytes */
@@ -17,14 +18,31 @@ export class ObjectRows {
     return this.db.prepare('SELECT 1 FROM objects WHERE digest = ?').get(digest) !== undefined;
   }
 
-  /** Some of those that neither a layer nor a lease refers to. */
-  unused(most: number): ObjectRow[] {
-    return this.db.prepare<[number], ObjectRow>(`SELECT digest, size FROM objects WHERE ${UNUSED} LIMIT ?`).all(most);
+  /** Ids of the layers that refer to it. */
+  users(digest: Buffer): Id[] {
+    const sql = `SELECT layers.id FROM objects JOIN layer_objects ON object = objects.id JOIN layers ON seq = layer WHERE digest = ? ORDER BY seq`;
+    return this.db.prepare<[Buffer], Id>(sql).pluck().all(digest);
+  }
+
+  count(): number {
+    return this.db.prepare<[], number>('SELECT count(*) FROM objects').pluck().get()!;
+  }
+
+  /** The greatest number that one has; they begin with 1. */
+  last(): number {
+    return this.db.prepare<[], number | null>('SELECT max(id) FROM objects').pluck().get() ?? 0;
+  }
+
+  /** Those of some numbers that neither a layer nor a lease refers to. */
+  unused(first: number, last: number): ObjectRow[] {
+    return this.db
+      .prepare<[number, number], ObjectRow>(`SELECT digest, size FROM objects WHERE id BETWEEN ? AND ? AND ${UNUSED}`)
+      .all(first, last);
   }
 
   /** Forgets these, but for those that somebody has come to refer to; says which are gone. Their files are the caller's to delete, in the same turn. */
-  removeUnused(digests: readonly Buffer[]): Buffer[] {
+  removeUnused(rows: readonly ObjectRow[]): ObjectRow[] {
     const remove = this.db.prepare<[Buffer]>(`DELETE FROM objects WHERE digest = ? AND ${UNUSED}`);
-    return this.db.transaction(() => digests.filter((digest) => remove.run(digest).changes > 0)).immediate();
+    return this.db.transaction(() => rows.filter(({ digest }) => remove.run(digest).changes > 0)).immediate();
   }
 }

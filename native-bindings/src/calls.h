@@ -71,6 +71,7 @@
   CALL(pwrite, 5) \
   CALL(lseek, 5) \
   CALL(ficlone, 2) \
+  CALL(syncfs, 1) \
   CALL(statvfs, 2) \
   CALL(fileHandle, 5) \
   CALL(filesystemUuid, 2) \
@@ -97,6 +98,8 @@
   METHOD(peerCredentials) \
   METHOD(watchReadable) \
   METHOD(fuseHeader) \
+  METHOD(zstdStream) \
+  METHOD(zstdStep) \
   METHOD(faultSet)
 
 #define DECLARE_CALL(name, count) int32_t call_##name(const int32_t *arg);

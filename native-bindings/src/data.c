@@ -56,6 +56,10 @@ int32_t call_ficlone(const int32_t *arg) {
   return result(RETRY(ioctl(arg[0], FICLONE, arg[1])));
 }
 
+int32_t call_syncfs(const int32_t *arg) {
+  return result(RETRY(syncfs(arg[0])));
+}
+
 int32_t call_statvfs(const int32_t *arg) {
   BYTES(out, arg[1], sizeof(struct fuse_kstatfs));
   struct statfs s;

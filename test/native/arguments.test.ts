@@ -1,4 +1,5 @@
 // Whatever JavaScript hands in: a refusal, never a crash and never a look outside of the arena.
+import { inspect } from 'node:util';
 import t from 'tap';
 import { ARENA_SIZE, E, EMPTY, memory, native, put, room, untyped, workDirectory } from './support';
 
@@ -57,6 +58,7 @@ const SHAPES: Record<string, string> = {
   pwrite: 'ionii',
   lseek: 'iiiiO',
   ficlone: 'ii',
+  syncfs: 'i',
   statvfs: 'iO',
   fileHandle: 'dponO',
   filesystemUuid: 'iO',
@@ -72,7 +74,7 @@ const SHAPES: Record<string, string> = {
 };
 const WITHOUT = ['fuseOpen', 'ringProbe', 'ringClose', 'ringSubmit', 'epollCreate', 'eventfd', 'raiseFileLimit', 'faultClear'];
 const METHODS = ['arenaBuffer', 'mount', 'umount', 'nameThread', 'socketpair', 'sendMessage', 'receiveMessage', 'peerCredentials'];
-const MORE_METHODS = ['watchReadable', 'fuseHeader', 'faultSet'];
+const MORE_METHODS = ['watchReadable', 'fuseHeader', 'faultSet', 'zstdStream', 'zstdStep'];
 
 t.test('every function of the addon is covered here', (t) => {
   t.same(Object.keys(native).sort(), [...Object.keys(SHAPES), ...WITHOUT, ...METHODS, ...MORE_METHODS].sort());
@@ -217,8 +219,17 @@ t.test('methods throw a TypeError for wrong types and nothing else', (t) => {
     ['watchReadable', NaN, () => undefined],
     ['fuseHeader'],
     ['fuseHeader', 5],
+    ['zstdStream'],
+    ['zstdStream', 'x'],
+    ['zstdStep'],
+    ['zstdStep', {}, Buffer.alloc(1), Buffer.alloc(1), new Uint32Array(2), 0],
+    ['zstdStep', native.zstdStream(-1), 'x', Buffer.alloc(1), new Uint32Array(2), 0],
+    ['zstdStep', native.zstdStream(-1), Buffer.alloc(1), new Int32Array(1), new Uint32Array(2), 0],
+    ['zstdStep', native.zstdStream(-1), Buffer.alloc(1), Buffer.alloc(1), new Uint32Array(1), 0],
+    ['zstdStep', native.zstdStream(-1), Buffer.alloc(1), Buffer.alloc(1), new Uint32Array(2)],
   ];
-  for (const [name, ...args] of wrong) t.throws(() => untyped[name](...args), TypeError, `${name}(${args.map(String).join(', ')})`);
+  for (const [name, ...args] of wrong)
+    t.throws(() => untyped[name](...args), TypeError, `${name}(${args.map((arg) => inspect(arg)).join(', ')})`);
   t.equal(untyped['receiveMessage'](-1, 0), -E.EINVAL);
   t.equal(untyped['receiveMessage'](-1, -1), -E.EINVAL);
   t.equal(untyped['receiveMessage'](-1, 2 ** 30), -E.EINVAL);
