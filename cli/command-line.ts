@@ -171,6 +171,16 @@ function examplesOf({ examples }: Verb): string {
   return `\nExamples:\n${lines.join('')}`;
 }
 
+const EXAMPLES = `Examples:
+  ply import debian.tar debian            what docker save or podman save wrote
+  ply run debian cat /etc/os-release      in a container that is gone afterwards
+  ply run --keep --name work debian sh    in one that stays
+  ply diff work && ply commit work debian:work
+  ply export debian:work work.tar         for skopeo, podman and others
+  ply images --json | jq -r '.[].names[]'
+
+`;
+
 /** Of all verbs, or of a group's. */
 function overview(group?: string): string {
   const about =
@@ -182,7 +192,7 @@ function overview(group?: string): string {
   if (group === undefined) parser.option('version', { alias: 'V', type: 'boolean', describe: 'print the version' });
   return shown(
     parser.group([...Object.keys(EVERYWHERE), 'help', ...(group === undefined ? ['version'] : [])], 'Options:').epilog(
-      `\`ply VERB --help\` shows a verb's options and examples.
+      `${group === undefined ? EXAMPLES : ''}\`ply VERB --help\` shows a verb's options and examples.
 A container, image or layer goes by its name, its id, or 4 or more first characters of its id.
 Exit status: 0 done, 1 failed, 2 wrong command line. NO_COLOR=1 switches colours off.`,
     ),

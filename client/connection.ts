@@ -81,7 +81,7 @@ export class Connection {
       for await (const chunk of response as AsyncIterable<string>) {
         const lines = (rest + chunk).split('\n');
         rest = lines.pop() ?? '';
-        for (const line of lines) if (line !== '') yield parsed<T>(response, line);
+        for (const line of lines) if (line !== '') yield parsed(response, line) as T;
       }
     } catch (error) {
       request.signal?.throwIfAborted();
@@ -106,7 +106,7 @@ export class Connection {
       throw error instanceof PlyError ? error : brokenOff(this.socket);
     }
     if ((response.statusCode ?? 0) >= 400) throw failure(response, received);
-    return received === '' ? (undefined as T) : parsed<T>(response, received);
+    return (received === '' ? undefined : parsed(response, received)) as T;
   }
 
   private send({ method, path, body, limitMs, signal }: Request): Promise<http.IncomingMessage> {
@@ -127,9 +127,9 @@ export class Connection {
   }
 }
 
-function parsed<T>(response: http.IncomingMessage, received: string): T {
+function parsed(response: http.IncomingMessage, received: string): unknown {
   try {
-    return JSON.parse(received) as T;
+    return JSON.parse(received) as unknown;
   } catch {
     throw unintelligible(response, received);
   }

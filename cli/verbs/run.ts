@@ -48,10 +48,10 @@ export const verb: Verb = {
     ['run -e DEBUG=1 -w /srv -u www-data web ./serve', 'as somebody, somewhere'],
     ['run --keep --name build debian make && ply diff build', 'look at what it wrote'],
   ],
-  notes: `Options end at the IMAGE: what follows is the command's. It gets /proc, a minimal /dev, a read-only /sys, an empty /tmp, and the
-network of this machine. Signals that ply gets go to the command.
-Exit status: that of the command, 128 and the number of the signal that ended it; 127 there is no such command, 126 it cannot be executed,
-125 ply itself failed.`,
+  notes: `Options end at the IMAGE: what follows is the command's. It gets /proc, a minimal /dev, a read-only /sys, an empty
+/tmp, and the network of this machine. Signals that ply gets go to the command.
+Exit status: that of the command, 128 and the number of the signal that ended it; 127 there is no such command,
+126 it cannot be executed, 125 ply itself failed.`,
   async run(args, daemon, output) {
     if (args.flag('keep') && args.flag('rm')) throw new UsageError('--keep and --rm: which of the two?');
     try {

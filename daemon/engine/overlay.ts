@@ -9,6 +9,8 @@ export type { ImportedLayers, MountSpec };
 export interface ServedOperations extends Operations {
   /** The worker lets go of the mount. */
   detach(): void;
+  /** By a worker that has nothing else to do, when WorkerContext.readAhead was called: some work. False: there is none. */
+  readAhead?(): boolean;
 }
 
 export interface Overlay {

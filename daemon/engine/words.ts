@@ -4,8 +4,18 @@ import { Control, MountWord, WorkerSlot } from '../overlay/table/layout';
 export const enum EngineWord {
   /** 1: the main thread does not watch for stuck workers, since nothing happens; who begins to work sets it to 0 and wakes it */
   WATCH_ASLEEP = 120,
+  /** ReadAhead */
+  READ_AHEAD = 121,
   /** worker slot of the main thread; the workers have 1 and up */
   MAIN = 0,
+}
+
+/** What was listed is worth reading ahead of (overlay/ahead.ts), and one worker at a time does that. */
+export const enum ReadAhead {
+  NOBODY = 0,
+  /** a worker was woken for it */
+  WANTED = 1,
+  UNDER_WAY = 2,
 }
 
 /** Words of a mount record, set by the main thread before the mount is ACTIVE. */

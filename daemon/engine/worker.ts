@@ -19,8 +19,8 @@ import { loadOverlay, type Overlay } from './overlay';
 import { Ring, Turn } from './ring';
 import { type Served, Session } from './session';
 import { helper, isStuck } from './stuck';
-import { wakeAll, wakeMain } from './wake';
-import { EngineMountWord, EngineWord, mountRecord, Transport, workerSlot } from './words';
+import { wake, wakeAll, wakeMain } from './wake';
+import { EngineMountWord, EngineWord, mountRecord, ReadAhead, Transport, workerSlot } from './words';
 
 /** What the main thread starts a worker with. */
 export interface WorkerStart {
@@ -48,6 +48,8 @@ const WAKE = 0;
 /** How long to wait at most while records wait to be freed, an interrupted request's caller may yet die, or a request is set aside. */
 const enum Patience {
   FOREVER = -1,
+  /** something else is to be done meanwhile */
+  NONE = 0,
   RECLAIM = 100,
   INTERRUPTED = 50,
   /** only against a wake-up that was lost */
@@ -85,6 +87,8 @@ class Worker {
   private readonly affinity: Affinity;
   private readonly clock = new Clock();
   private awake: boolean;
+  /** it reads ahead while nothing waits for it */
+  private readsAhead = false;
   /** somebody woke us: it may be for queues that are stuck */
   private mayHelp = true;
 
@@ -105,6 +109,7 @@ class Worker {
     must(native.epollAdd(this.epoll, this.eventfd, EPOLLIN, WAKE), 'epoll_ctl');
     this.log = openLineLog(start.logLevel, { name: 'plyfs-engine', worker: start.worker });
     onTrouble((what) => this.log.error({}, what));
+    context.readAhead = () => this.wakeReader();
     this.session = new Session(context, this.log, () => wakeAll(memory));
   }
 
@@ -160,11 +165,16 @@ class Worker {
   }
 
   private patience(): number {
+    if (this.readsAhead) return Patience.NONE;
     if (this.session.waiting > 0) return this.session.hasInterrupted ? Patience.INTERRUPTED : Patience.ASIDE;
     return this.context.table.epochs.waiting > 0 ? Patience.RECLAIM : Patience.FOREVER;
   }
 
   private timeOut(): void {
+    if (this.readsAhead) {
+      this.readAhead();
+      return;
+    }
     this.context.table.epochs.reclaim();
     this.session.retry();
     if (this.leaving > 0) this.leaveQuiet();
@@ -173,8 +183,48 @@ class Worker {
   private woken(): void {
     native.eventfdDrain(this.eventfd);
     this.mayHelp = true;
+    if (this.isReader) this.beginToRead(ReadAhead.WANTED);
     this.session.retry();
     if (this.leaving > 0) this.leaveQuiet();
+  }
+
+  // ---- reading ahead -------------------------------------------------------------------------------------------------------------------
+
+  /** The others: who reads ahead is the worker of another CPU than the one that serves, for there the client is waited for. */
+  private get isReader(): boolean {
+    return !this.start.spare && this.start.queues.length > 1;
+  }
+
+  private wakeReader(): void {
+    const { worker } = this.start;
+    if (!this.isReader) return;
+    if (Atomics.compareExchange(this.i32, EngineWord.READ_AHEAD, ReadAhead.NOBODY, ReadAhead.WANTED) !== (ReadAhead.NOBODY as number))
+      return;
+    wake(this.memory, (worker % this.start.queues.length) + 1);
+  }
+
+  private beginToRead(from: ReadAhead): void {
+    if (Atomics.compareExchange(this.i32, EngineWord.READ_AHEAD, from, ReadAhead.UNDER_WAY) === (from as number)) this.readsAhead = true;
+  }
+
+  /** A step. What is wished for when it has just ended is not forgotten. */
+  private readAhead(): void {
+    if (this.readAheadInMounts()) return;
+    this.readsAhead = false;
+    Atomics.store(this.i32, EngineWord.READ_AHEAD, ReadAhead.NOBODY);
+    if (this.readAheadInMounts()) this.beginToRead(ReadAhead.NOBODY);
+  }
+
+  private readAheadInMounts(): boolean {
+    const { epochs } = this.context.table;
+    let more = false;
+    epochs.enter();
+    try {
+      for (const attached of this.mounts) if (attached?.ended === false && attached.operations.readAhead?.() === true) more = true;
+    } finally {
+      epochs.leave();
+    }
+    return more;
   }
 
   private serve(mount: number): void {
@@ -240,6 +290,7 @@ class Worker {
       ended: false,
     };
     this.mounts[mount] = attached;
+    if (!this.start.spare) this.readsAhead = true; // for a turn: it may be that something is to be opened
     if (!this.start.spare && this.i32[record + EngineMountWord.TRANSPORT] !== (Transport.DEV as number)) this.joinRing(attached);
     this.poll(attached, this.awake);
   }

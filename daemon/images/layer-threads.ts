@@ -11,7 +11,7 @@ const MOST = 4;
 const ENDED = 'the thread that reads layers has ended';
 
 export class LayerThread {
-  private readonly worker = new Worker(THREAD);
+  private readonly worker = new Worker(THREAD, { execArgv: [] }); // Node's own options (a debugger's port) are not handed on
   private ended = false;
   private waiting: { resolve: (result: never) => void; reject: (error: Error) => void } | undefined;
 

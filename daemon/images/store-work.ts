@@ -12,7 +12,7 @@ const THREAD = join(__dirname, 'store-thread.js');
 
 function run<T>(task: StoreTask, take: (event: FsckEvent) => void, signal?: AbortSignal): Promise<T> {
   signal?.throwIfAborted();
-  const worker = new Worker(THREAD, { workerData: task });
+  const worker = new Worker(THREAD, { workerData: task, execArgv: [] });
   const abort = (): void => void worker.terminate();
   signal?.addEventListener('abort', abort, { once: true });
   return new Promise<T>((resolve, reject) => {

@@ -72,6 +72,11 @@ export class ImportedLower implements Lower {
     private readonly place: Place,
   ) {}
 
+  /** SQLite takes longer to load than a request should. */
+  prepare(): void {
+    this.answer(() => this.rowOf(this.root)[Column.ID]);
+  }
+
   detach(): void {
     const known = readers.get(this.id);
     if (this.reader === undefined || known === undefined) return;

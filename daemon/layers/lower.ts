@@ -41,6 +41,8 @@ export interface Lower extends Files {
   isImplicit(directory: number): boolean;
   /** 16 bytes that tell whose file handles these are, for the kernel's `origin` */
   uuid(out: Uint8Array, scratch: number): void;
+  /** Does in idle time what the first question would have to wait for. */
+  prepare(): void;
   /** The worker lets go of it. */
   detach(): void;
 }
@@ -87,6 +89,10 @@ export class DirectoryLower implements Lower {
     const found = fd >= 0 && disk.filesystemUuid(fd, scratch) >= 0;
     if (fd >= 0) disk.close(fd);
     if (found) out.set(this.u8.subarray(scratch, scratch + 16));
+  }
+
+  prepare(): void {
+    // nothing is to be opened
   }
 
   detach(): void {

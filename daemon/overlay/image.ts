@@ -61,6 +61,11 @@ export function findShared(image: Mount, shared: number, name: number, length: n
   return Atomics.load(i32, dentry + Dentry.INODE) || made(image, shared, dentry);
 }
 
+/** The image's node of a name in one of its directories; or a negative errno. */
+export function imageNode(image: Mount, dentry: number): number {
+  return Atomics.load(image.i32, dentry + Dentry.INODE) || made(image, image.i32[dentry + Dentry.PARENT], dentry);
+}
+
 function made(image: Mount, shared: number, dentry: number): number {
   image.lock(shared);
   try {
@@ -91,7 +96,7 @@ export function sharedEntry(m: Mount, shared: number, dentry: number): number {
   if (image === undefined) return 0;
   const node =
     i32[dentry + Dentry.PARENT] === shared
-      ? Atomics.load(i32, dentry + Dentry.INODE) || made(image, shared, dentry)
+      ? imageNode(image, dentry)
       : findShared(image, shared, table.name(dentry), table.nameLength(dentry));
   return node > 0 && addShared(m, node) ? node : 0;
 }

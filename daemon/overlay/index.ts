@@ -2,6 +2,7 @@
 import { Errno } from '../errno';
 import type * as Op from '../protocol/operations';
 import type { Operations, Reply } from '../protocol/operations';
+import { readAhead } from './ahead';
 import { getattr, setattr, statx } from './attr';
 import { LayerError } from './failure';
 import { copyFileRange, dropOpen, fallocate, fsync, lseek, open, read, release, write } from './file';
@@ -38,6 +39,12 @@ export class OverlayMount implements Operations {
 
   detach(): void {
     this.mount.detach();
+  }
+
+  /** By a worker that has nothing else to do: loads some of what will be asked for. False: there is nothing more. */
+  readAhead(): boolean {
+    const { image } = this.mount;
+    return image?.readsAhead === true && readAhead(image);
   }
 
   /** While `serve` runs no directory is renamed: what it derives from names stays true. */

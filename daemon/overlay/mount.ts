@@ -49,6 +49,10 @@ export class Mount {
   readonly sharedWords: number;
   /** is it such, and no mount? */
   readonly isImage: boolean;
+  /** an image's: are directories loaded before they are asked for (ahead.ts), and where this worker is with that: a dentry for each level */
+  readonly readsAhead: boolean;
+  readonly ahead: number[] = [];
+  prepared = false;
   /** owner and group that everything is shown with; -1: as they are */
   readonly squashUid: number;
   readonly squashGid: number;
@@ -93,6 +97,7 @@ export class Mount {
     if (image !== 0) this.image = context.images.view(image, () => new Mount(context, image));
     this.sharedWords = word(MountWord.SHARED_WORDS);
     this.lowers = this.image?.lowers ?? this.layerFds.map((fd, layer) => this.makeLower(fd, layer));
+    this.readsAhead = this.isImage && this.lowers.every((lower) => lower.isListed);
   }
 
   detach(): void {

@@ -6,6 +6,7 @@ import { Errno } from '../errno';
 import { DirentType } from '../layers/disk';
 import { writeAscii } from '../layers/names';
 import { FOREVER, type Readdir, type Reply } from '../protocol/operations';
+import { listed } from './ahead';
 import { ensureLoaded, load } from './directory';
 import { forgetNodeid, isShared, sharedDirectory, sharedEntry } from './image';
 import type { Mount } from './mount';
@@ -47,6 +48,7 @@ function readShared(m: Mount, op: Readdir, reply: Reply): number {
   if (loaded < 0) return loaded;
   const unused: number[] = [];
   list(m, op, reply, op.node, unused);
+  if (op.offsetHigh === 0 && op.offsetLow === 0) listed(m, image, op.node);
   for (const node of unused) forgetNodeid(m, m.nodeid(node), 1);
   return 0;
 }

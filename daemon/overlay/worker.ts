@@ -67,6 +67,9 @@ export class WorkerContext {
   stale = 0;
   staleContent = false;
 
+  /** There is something to be loaded before it is asked for: another worker is to call OverlayMount.readAhead. */
+  readAhead: () => void = () => undefined;
+
   constructor(readonly table: Table) {
     // 8 pages = 512 KiB
     let at = table.memory.takePages(8);

@@ -24,6 +24,10 @@ export class ObjectRows {
     return this.db.prepare<[Buffer], Id>(sql).pluck().all(digest);
   }
 
+  count(): number {
+    return this.db.prepare<[], number>('SELECT count(*) FROM objects').pluck().get()!;
+  }
+
   /** The greatest number that one has; they begin with 1. */
   last(): number {
     return this.db.prepare<[], number | null>('SELECT max(id) FROM objects').pluck().get() ?? 0;

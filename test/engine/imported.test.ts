@@ -15,6 +15,8 @@ const CANNOT = process.geteuid!() !== 0 ? 'needs root' : !fs.existsSync('/dev/fu
 /** VFS_CAP_REVISION_2, cap_net_raw+ep */
 const CAPABILITY = Buffer.from('0100000200200000000000000000000000000000', 'hex');
 
+const [TYPE, DIRECTORY, PLAIN] = [0o170000, 0o040000, 0o040755];
+
 const LAYERS: readonly Tree[] = [
   {
     'etc/passwd': 'new',
@@ -111,7 +113,7 @@ t.test('directories that a layer does not have itself', { skip: CANNOT }, async 
     if (i === 2) continue;
     const db = new Database(path.join(base, 'store/layers', id, 'index.db'));
     db.exec(
-      `UPDATE entries SET implicit = 1, mode = ${0o040755}, uid = 0, gid = 0, mtime = 0, mtime_nsec = 0 WHERE (mode & ${0o170000}) = ${0o040000}`,
+      `UPDATE entries SET implicit = 1, mode = ${PLAIN}, uid = 0, gid = 0, mtime = 0, mtime_nsec = 0 WHERE (mode & ${TYPE}) = ${DIRECTORY}`,
     );
     db.close();
   }

@@ -34,6 +34,14 @@ function withoutRoot(text: string): string {
   return text.replace(/^\. .*\n/, '');
 }
 
+/**
+ * A file of which another name went in a higher layer: an overlay shows the link count that it has in its own layer, as nothing is taken from that. Unpacked
+ * over one another, the layers lose it.
+ */
+function withoutLinks(text: string): string {
+  return text.replace(/ nlink=\d+/g, '');
+}
+
 function same(t: Test, found: string, expected: string, what: string): void {
   const [a, b] = [found, expected].map((text) => withoutRoot(text).split('\n'));
   const known = [new Set(a), new Set(b)];
@@ -42,7 +50,7 @@ function same(t: Test, found: string, expected: string, what: string): void {
     ...b.filter((line) => !known[0].has(line)).map((line) => `-${line}`),
   ];
   t.same(different.slice(0, 20), [], what);
-  t.ok(a.length > 300, `${a.length} entries`);
+  t.ok(a.length > 250, `${a.length} entries`);
 }
 
 void t.test('images of six layers and more, in all forms', { skip: CANNOT ?? whyNoImages() ?? false }, async (t) => {
@@ -70,6 +78,7 @@ async function images(t: Test, plyd: Plyd, podman: Podman): Promise<void> {
     'oci-zstd': await podman.convert(archive, at('six.zstd'), 'zstd'),
   };
   const expected = await manifest(await unpacked(forms['oci-gzip'], 'image', at('unpacked')));
+  const byPodman = await podman.mounted('six', manifest);
 
   let first: ImageDetail | undefined;
   for (const [name, file] of Object.entries(forms)) {
@@ -78,9 +87,11 @@ async function images(t: Test, plyd: Plyd, podman: Podman): Promise<void> {
     first ??= image;
     t.equal(image.id, first.id, `${name}: the same image, known by its config`);
     t.ok(image.layers.length >= 7, `${image.layers.length} layers`);
-    same(t, await mounted(plyd, name), expected, `${name}: what is mounted is what umoci unpacks`);
+    const found = await mounted(plyd, name);
+    same(t, withoutLinks(found), withoutLinks(expected), `${name}: what is mounted is what umoci unpacks`);
+    same(t, found, byPodman, `${name}: and what podman mounts, link counts too`);
   }
-  await described(t, plyd, podman, first!);
+  await described(t, plyd, podman, await json<ImageDetail>(plyd, 'inspect', '--type', 'image', first!.id));
   await ran(t, plyd);
   await shared(t, plyd, await podman.save('other', 'oci-archive', at('other.oci.tar')), first!);
   await exported(t, plyd, podman, expected);

@@ -70,6 +70,16 @@ export class Podman {
     return to;
   }
 
+  /** What the kernel's overlay shows of it, as podman mounts it. */
+  async mounted<T>(tag: string, look: (point: string) => Promise<T>): Promise<T> {
+    const point = (await this.run('image', 'mount', tag)).trim();
+    try {
+      return await look(point);
+    } finally {
+      await this.run('image', 'unmount', tag);
+    }
+  }
+
   /** What docker and the tools for images take it for. */
   skopeo(...args: string[]): Promise<string> {
     return must('skopeo', ['--policy', this.policy, ...args], { env: this.env, timeoutMs: LIMIT_MS });

@@ -113,7 +113,8 @@ export class Plyd {
           response.on('end', () => {
             const text = Buffer.concat(chunks).toString();
             const { statusCode: status = 0, headers } = response;
-            resolve({ status, headers, text, body: (text === '' ? undefined : JSON.parse(text)) as T });
+            const isLines = headers['content-type'] === 'application/x-ndjson';
+            resolve({ status, headers, text, body: (text === '' || isLines ? undefined : JSON.parse(text)) as T });
           });
         },
       );

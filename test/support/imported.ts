@@ -87,10 +87,12 @@ function copy(from: Buffer, to: string): void {
   fs.closeSync(fd);
 }
 
+const CHARACTER = 0o020000;
+
 /** The other dialects of whiteouts become the index's own. */
 function normalise(db: Database.Database): void {
   const asWhiteout = db.prepare(
-    `UPDATE entries SET name = ?, mode = ${0o020000}, size = 0, rdev = 0, digest = NULL, xattrs = NULL, whiteout = 1, hardlink = 0 WHERE id = ?`,
+    `UPDATE entries SET name = ?, mode = ${CHARACTER}, size = 0, rdev = 0, digest = NULL, xattrs = NULL, whiteout = 1, hardlink = 0 WHERE id = ?`,
   );
   const remove = db.prepare('DELETE FROM entries WHERE id = ?');
   const sibling = db.prepare<[number, Buffer], Row>('SELECT * FROM entries WHERE parent = ? AND name = ?');

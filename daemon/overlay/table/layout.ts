@@ -109,6 +109,7 @@ export const enum MountWord {
   /** level of nesting on other plyfs mounts */ LEVEL = 18,
   /** index of the mount record that holds what it shares with others (image.ts); 0: none */ IMAGE = 19,
   /** list of the chunks with a word for each of the image's nodes */ SHARED_WORDS = 20,
+  /** an image's: its directory that was listed last (ahead.ts); 0: what is in it has been looked at */ AHEAD = 20,
   /** an image's: mounts that share it, and nodes made so far */ SHARERS = 21,
   ORDINALS = 22,
   /** descriptor of the object store, where a lower is an imported layer; -1: none is */ OBJECTS_FD = 23,
