@@ -2,7 +2,7 @@
 import fs from 'node:fs';
 import path from 'node:path';
 import t, { type Test } from 'tap';
-import type { CommitResult, ExportResult, Layer } from '../../daemon/api/types.js';
+import type { Change, CommitResult, ExportResult, Layer } from '../../daemon/api/types.js';
 import { leftBehind, type Plyd, sh, testWithPlyd } from '../plyd/daemon.js';
 import { must as command } from '../support/mounts.js';
 import { done, manifest } from './support.js';
@@ -72,8 +72,8 @@ async function layered(plyd: Plyd): Promise<void> {
 }
 
 /** Does in a container what people do. Its mountpoint. */
-async function changed(t: Test, plyd: Plyd, cases: string[]): Promise<string> {
-  await plyd.create('img', 'c');
+async function changed(t: Test, plyd: Plyd, cases: string[], image = 'img'): Promise<string> {
+  await plyd.create(image, 'c');
   const { mountpoint } = await plyd.begin('c');
   for (const [at, [what, script]] of Object.entries(CASES).entries()) {
     if (!cases.includes(what)) continue;
@@ -135,6 +135,34 @@ testWithPlyd('what is committed is what the container showed, running or stopped
   t.equal(running.layer.id, stopped.layer.id, 'the same content is the same layer');
   t.ok(stopped.reused);
   await compare(t, plyd, 'committed', shown, 'the commit');
+});
+
+testWithPlyd('of an imported image too, and diff says the same of both', async (t, plyd) => {
+  await layered(plyd);
+  await changed(t, plyd, Object.keys(CASES));
+  const ofDirectories = await plyd.must<{ changes: Change[] }>('GET', '/v1/containers/c/diff');
+  await plyd.remove('c', true);
+  const file = path.join(plyd.base, 'img.tar');
+  await done<ExportResult>(plyd, 'POST', '/v1/images/img/export', { path: file, format: 'docker-archive' });
+  await done(plyd, 'POST', '/v1/images/import', { path: file, tags: ['imported'] });
+  const shown = await manifest(await changed(t, plyd, Object.keys(CASES), 'imported'));
+  const ofImported = await plyd.must<{ changes: Change[] }>('GET', '/v1/containers/c/diff');
+  t.same(ofImported, ofDirectories);
+  const linked = Object.keys(CASES).indexOf('hard links of the layers, changed');
+  for (const name of ['usr/bin/first', 'usr/bin/second', 'opt/third'])
+    t.match(
+      ofImported.changes.find((change) => change.path === `/${place(linked)}/${name}`),
+      { kind: 'C' },
+      `${name} is another name of what was changed`,
+    );
+  const { layer, image } = await done<CommitResult>(plyd, 'POST', '/v1/containers/c/commit', { tag: 'committed' });
+  t.equal(image.layers[0], layer.id);
+  await compare(t, plyd, 'committed', shown, 'the commit');
+  await plyd.remove('c', true);
+
+  // What is committed is mounted like any other image.
+  await plyd.create('committed', 'd');
+  t.same(await manifest((await plyd.begin('d')).mountpoint!), shown, 'a container of it');
 });
 
 void t.test('nothing is left behind', async (t) => t.same(await leftBehind(), []));

@@ -55,7 +55,14 @@ export function header(member: Member): Buffer {
 
 export function checksum(block: Buffer): void {
   block.fill(0x20, 148, 156);
-  block.write(`${octal(block.reduce((sum, byte) => sum + byte, 0), 7)} `, 148, 'latin1');
+  block.write(
+    `${octal(
+      block.reduce((sum, byte) => sum + byte, 0),
+      7,
+    )} `,
+    148,
+    'latin1',
+  );
 }
 
 const padded = (bytes: Buffer): Buffer => Buffer.concat([bytes, Buffer.alloc((512 - (bytes.length % 512)) % 512)]);
@@ -97,7 +104,13 @@ export interface ImageParts {
 
 /** Blobs by digest, and the manifest's descriptor. */
 export function makeImage(parts: ImageParts): { blobs: Map<string, Buffer>; descriptor: Record<string, unknown>; id: string } {
-  const { layers, compress = (bytes) => bytes, mediaType = 'application/vnd.oci.image.layer.v1.tar', tag, platform } = parts;
+  const {
+    layers,
+    compress = (bytes: Buffer): Buffer => bytes,
+    mediaType = 'application/vnd.oci.image.layer.v1.tar',
+    tag,
+    platform,
+  } = parts;
   const blobs = new Map<string, Buffer>();
   const put = (bytes: Buffer): { digest: string; size: number } => {
     const digest = sha256(bytes);
@@ -137,7 +150,11 @@ export function layoutFiles(...images: ReturnType<typeof makeImage>[]): Record<s
 /** docker's old form. */
 export function dockerFiles(layers: readonly Buffer[], tags: string[]): Record<string, Buffer> {
   const config = Buffer.from(
-    JSON.stringify({ os: 'linux', architecture: architecture(), rootfs: { type: 'layers', diff_ids: layers.map((layer) => `sha256:${sha256(layer)}`) } }),
+    JSON.stringify({
+      os: 'linux',
+      architecture: architecture(),
+      rootfs: { type: 'layers', diff_ids: layers.map((layer) => `sha256:${sha256(layer)}`) },
+    }),
   );
   const names = layers.map((layer) => `${sha256(layer)}.tar`);
   return {
@@ -147,7 +164,8 @@ export function dockerFiles(layers: readonly Buffer[], tags: string[]): Record<s
   };
 }
 
-export const archiveOf = (files: Record<string, Buffer>): Buffer => tar(...Object.entries(files).map(([name, content]) => ({ name, content })));
+export const archiveOf = (files: Record<string, Buffer>): Buffer =>
+  tar(...Object.entries(files).map(([name, content]) => ({ name, content })));
 
 export function writeFiles(directory: string, files: Record<string, Buffer>): string {
   for (const [name, bytes] of Object.entries(files)) {

@@ -30,8 +30,8 @@ async function make(plyd: Plyd): Promise<string[]> {
 
 const EXPECTED = [
   { adds: { entries: 6, bytes: 30 }, hides: { entries: 2, bytes: 1501 }, wastes: { entries: 0, bytes: 0 } },
-  { adds: { entries: 5, bytes: 1012 }, hides: { entries: 4, bytes: 8200 }, wastes: { entries: 1, bytes: 1001 } },
-  { adds: { entries: 11, bytes: 8730 }, hides: { entries: 0, bytes: 0 }, wastes: { entries: 5, bytes: 8700 } },
+  { adds: { entries: 5, bytes: 1012 }, hides: { entries: 5, bytes: 8200 }, wastes: { entries: 1, bytes: 1001 } },
+  { adds: { entries: 12, bytes: 8730 }, hides: { entries: 0, bytes: 0 }, wastes: { entries: 6, bytes: 8700 } },
 ];
 
 testWithPlyd('what layers add, hide and waste is right to the byte, of directories and imported again', async (t, plyd) => {

@@ -86,11 +86,14 @@ void t.test('an ordinary user', { skip: whyNot() ?? false }, async (t) => {
     }
     // An image whose files belong to others: in, run, and out again as it was.
     t.match(await ply('import', at('foreign.tar'), 'foreign'), { status: 0, stderr: '' }, 'imported without subuids');
-    t.match(await ply('run', 'foreign', 'sh', '-c', 'cat /etc/foreign; stat -c %u:%g /etc/foreign /etc/motd; echo y >/etc/y && cat /etc/y'), {
-      status: 0,
-      stdout: 'of another\n65534:65534\n0:0\ny\n',
-      stderr: '',
-    });
+    t.match(
+      await ply('run', 'foreign', 'sh', '-c', 'cat /etc/foreign; stat -c %u:%g /etc/foreign /etc/motd; echo y >/etc/y && cat /etc/y'),
+      {
+        status: 0,
+        stdout: 'of another\n65534:65534\n0:0\ny\n',
+        stderr: '',
+      },
+    );
     t.match(await ply('export', 'foreign', at('run/out.tar'), '--format', 'docker-archive'), { status: 0 });
     const inner = `tar -xOf '${at('run/out.tar')}' "$(tar -tf '${at('run/out.tar')}' | grep 'tar$' | head -n 1)" | cmp - '${at('foreign.tar')}'`;
     t.match(await run('sh', ['-c', inner]), { status: 0, stdout: '', stderr: '' }, 'owners are kept: it comes out byte for byte');
