@@ -35,7 +35,7 @@ export function header(member: Member): Buffer {
   const { name, content = '', mode, uid = 0, gid = 0, mtime = 1_700_000_000, link = '', device } = member;
   const type = member.type ?? (name.toString().endsWith('/') ? '5' : '0');
   const size = member.size ?? Buffer.byteLength(content);
-  (Buffer.isBuffer(name) ? name : Buffer.from(name)).copy(block, 0, 0, 100);
+  bytesOf(name).copy(block, 0, 0, 100);
   block.write(octal(mode ?? (type === '5' ? 0o755 : 0o644), 8), 100, 'latin1');
   block.write(octal(uid, 8), 108, 'latin1');
   block.write(octal(gid, 8), 116, 'latin1');
@@ -65,10 +65,12 @@ export function checksum(block: Buffer): void {
   );
 }
 
+const bytesOf = (content: Buffer | string): Buffer => (Buffer.isBuffer(content) ? content : Buffer.from(content));
+
 const padded = (bytes: Buffer): Buffer => Buffer.concat([bytes, Buffer.alloc((512 - (bytes.length % 512)) % 512)]);
 
 export function paxRecord(key: string, value: string | Buffer): Buffer {
-  const rest = Buffer.concat([Buffer.from(` ${key}=`), Buffer.from(value as string), Buffer.from('\n')]);
+  const rest = Buffer.concat([Buffer.from(` ${key}=`), bytesOf(value), Buffer.from('\n')]);
   let length = rest.length + 1;
   while (String(length).length + rest.length !== length) length = String(length).length + rest.length;
   return Buffer.concat([Buffer.from(String(length)), rest]);
@@ -80,7 +82,7 @@ export function memberBytes(member: Member): Buffer {
     const records = Buffer.concat(Object.entries(member.pax).map(([key, value]) => paxRecord(key, value)));
     parts.push(header({ name: 'PaxHeaders/x', type: 'x', size: records.length }), padded(records));
   }
-  parts.push(header(member), padded(Buffer.from((member.content ?? '') as string)));
+  parts.push(header(member), padded(bytesOf(member.content ?? '')));
   return Buffer.concat(parts);
 }
 
