@@ -32,7 +32,7 @@ export class LayerThread {
     const result = this.running.then(() => {
       if (this.ended) throw new Error(ENDED);
       return new Promise<Awaited<ReturnType<LayerCalls[K]>>>((resolve, reject) => {
-        this.waiting = { resolve: resolve as (result: never) => void, reject };
+        this.waiting = { resolve: resolve, reject };
         this.worker.postMessage({ name, request: request[0] });
       });
     });
