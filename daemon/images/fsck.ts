@@ -28,10 +28,10 @@ interface LayerRow extends Pick<Layer, 'id' | 'kind' | 'treeDigest'> {
 const BUFFER = 1 << 20;
 const PROGRESS_MS = 200;
 
-export function checkStore(root: string, tell: (event: FsckEvent) => void): Checked {
+export function checkStore(root: string, cancelled: Int32Array, tell: (event: FsckEvent) => void): Checked {
   const db = openReadOnly(join(root, 'ply.db'), CATALOG);
   try {
-    return new Check(root, db, tell).run();
+    return new Check(root, db, cancelled, tell).run();
   } finally {
     db.close();
   }
@@ -47,6 +47,7 @@ class Check {
   constructor(
     private readonly root: string,
     private readonly db: Connection,
+    private readonly cancelled: Int32Array,
     private readonly tell: (event: FsckEvent) => void,
   ) {
     this.objects = new Objects(root);
@@ -172,6 +173,7 @@ class Check {
         ? undefined
         : `its mode is ${(stat.mode & 0o7777).toString(8)}, not 400: somebody else was here`;
     } catch (error) {
+      if (error instanceof Cancelled) throw error;
       return `it cannot be read: ${(error as Error).message}`;
     } finally {
       fs.closeSync(fd);
@@ -189,6 +191,7 @@ class Check {
   }
 
   private tellProgress(): void {
+    if (Atomics.load(this.cancelled, 0) !== 0) throw new Cancelled();
     const now = Date.now();
     if (now - this.told < PROGRESS_MS) return;
     this.told = now;
@@ -228,6 +231,9 @@ class Check {
     }
   }
 }
+
+/** Nobody waits for the answer any more. */
+class Cancelled extends Error {}
 
 /** Every name can be looked at. What goes meanwhile went because the container runs. */
 function walk(directory: string): void {

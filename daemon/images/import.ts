@@ -87,14 +87,14 @@ class Import {
   async run(): Promise<ImportResult> {
     const { catalog, options } = this;
     const lease = catalog.leases.take(`the import of ${this.path}`);
-    const abort = (): void => void this.threads.end();
+    const abort = (): void => void this.giveUp();
     options.signal?.addEventListener('abort', abort, { once: true });
     try {
       catalog.objects.prepare();
       fs.mkdirSync(join(catalog.root, 'layers'), { recursive: true, mode: 0o700 });
       return await this.import(lease);
     } catch (error) {
-      await this.undo(lease);
+      await this.undo(lease).catch(() => undefined); // if there is no room even for that, prune finds what is left
       throw error;
     } finally {
       options.signal?.removeEventListener('abort', abort);
@@ -223,7 +223,7 @@ class Import {
     try {
       await Promise.all(work);
     } catch (error) {
-      await this.threads.end();
+      await this.giveUp();
       await Promise.allSettled(work);
       throw error;
     } finally {
@@ -286,10 +286,15 @@ class Import {
     return { image: added[0], images: added, layers };
   }
 
+  private giveUp(): Promise<void> {
+    Atomics.store(this.counters, Counter.CANCELLED, 1n);
+    return this.threads.end();
+  }
+
   /** What this import put into the store, and nobody else uses, goes. */
   private async undo(lease: LeaseId): Promise<void> {
     const { catalog } = this;
-    await this.threads.end();
+    await this.giveUp();
     catalog.leases.release(lease);
     const unused = new Set(catalog.layers.unused());
     for (const id of this.added.reverse()) if (unused.has(id)) removeLayer(catalog, id);

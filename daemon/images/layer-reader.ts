@@ -42,6 +42,8 @@ export const enum Counter {
   /** bytes read of blobs */
   BYTES,
   FILES,
+  /** not 0: the work is given up. A thread is not ended in the middle of it: SQLite's addon does not outlive that. */
+  CANCELLED,
   COUNT,
 }
 
@@ -115,6 +117,7 @@ export class LayerReader implements TarSink {
 
   /** @param lowers the index files of the layers below, topmost first */
   finish(lowers: readonly string[]): IndexFacts {
+    this.checkCancelled();
     return this.tree.finish(lowers);
   }
 
@@ -135,6 +138,7 @@ export class LayerReader implements TarSink {
   private *digests(): Generator<Buffer> {
     for (let after: Buffer = EMPTY; ;) {
       const some = this.tree.contents(after, 1000);
+      this.checkCancelled();
       for (const { digest } of some) yield digest;
       if (some.length === 0) return;
       after = some[some.length - 1].digest;
@@ -178,8 +182,13 @@ export class LayerReader implements TarSink {
     if (left > 0 && left !== Infinity) throw new TarError('its file is shorter than it should be');
   }
 
+  private checkCancelled(): void {
+    if (Atomics.load(this.task.counters, Counter.CANCELLED) !== 0n) throw new Error('it was given up');
+  }
+
   /** Throws for a bomb. */
   private count(bytes: number): void {
+    this.checkCancelled();
     this.tarSize += bytes;
     const left = Atomics.sub(this.task.counters, Counter.BUDGET, BigInt(bytes));
     if (left < BigInt(bytes)) throw new TarError('it has more uncompressed bytes than are allowed (--max-size): a bomb, or give more');

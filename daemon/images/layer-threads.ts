@@ -13,6 +13,7 @@ const ENDED = 'the thread that reads layers has ended';
 export class LayerThread {
   private readonly worker = new Worker(THREAD, { execArgv: [] }); // Node's own options (a debugger's port) are not handed on
   private ended = false;
+  private running: Promise<void> = Promise.resolve();
   private waiting: { resolve: (result: never) => void; reject: (error: Error) => void } | undefined;
 
   constructor(readonly root: string) {
@@ -26,20 +27,26 @@ export class LayerThread {
     this.worker.on('exit', () => this.waiting?.reject(new Error(ENDED)));
   }
 
-  /** One at a time. */
+  /** One after the other. */
   call<K extends keyof LayerCalls>(name: K, ...request: Parameters<LayerCalls[K]>): Promise<Awaited<ReturnType<LayerCalls[K]>>> {
-    if (this.ended) return Promise.reject(new Error(ENDED));
-    return new Promise((resolve, reject) => {
-      this.waiting = { resolve: resolve, reject };
-      this.worker.postMessage({ name, request: request[0] });
+    const result = this.running.then(() => {
+      if (this.ended) throw new Error(ENDED);
+      return new Promise<Awaited<ReturnType<LayerCalls[K]>>>((resolve, reject) => {
+        this.waiting = { resolve: resolve, reject };
+        this.worker.postMessage({ name, request: request[0] });
+      });
     });
+    this.running = result.then(
+      () => undefined,
+      () => undefined,
+    );
+    return result;
   }
 
-  /** At once, whatever it does. */
+  /** When what it does is done: to have that soon is the caller's business (Counter.CANCELLED). */
   async end(): Promise<void> {
+    await this.call('close').catch(() => undefined); // it has ended
     this.ended = true;
-    this.waiting?.reject(new Error(ENDED));
-    this.waiting = undefined;
     await this.worker.terminate();
   }
 

@@ -158,6 +158,7 @@ export class LayerTree {
           LEFT JOIN stage.links l ON l.link = e.link
         ORDER BY n.new;
       CREATE UNIQUE INDEX entries_by_name ON entries (parent, name);
+      CREATE INDEX entries_by_hardlink ON entries (hardlink) WHERE hardlink <> 0; -- store/index-reader.ts counts with it
     `);
     const facts = this.facts();
     db.prepare('INSERT INTO facts (entries, files, size, tree_digest) VALUES (?, ?, ?, ?)').run(

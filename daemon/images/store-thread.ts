@@ -3,10 +3,10 @@ import { parentPort, workerData } from 'node:worker_threads';
 import { checkStore } from './fsck';
 import { storeUsage } from './usage';
 
-export type StoreTask = { kind: 'fsck'; root: string } | { kind: 'usage'; root: string; verbose: boolean };
+export type StoreTask = { kind: 'fsck'; root: string; cancelled: Int32Array } | { kind: 'usage'; root: string; verbose: boolean };
 
 const task = workerData as StoreTask;
 const tell = (message: object): void => parentPort!.postMessage(message);
 
-if (task.kind === 'fsck') tell({ result: checkStore(task.root, (event) => tell({ event })) });
+if (task.kind === 'fsck') tell({ result: checkStore(task.root, task.cancelled, (event) => tell({ event })) });
 else tell({ result: storeUsage(task.root, task.verbose) });

@@ -13,14 +13,16 @@ const THREAD = join(__dirname, 'store-thread.js');
 function run<T>(task: StoreTask, take: (event: FsckEvent) => void, signal?: AbortSignal): Promise<T> {
   signal?.throwIfAborted();
   const worker = new Worker(THREAD, { workerData: task, execArgv: [] });
-  const abort = (): void => void worker.terminate();
+  const abort = (): void => {
+    if (task.kind === 'fsck') Atomics.store(task.cancelled, 0, 1); // not worker.terminate(): SQLite's addon does not outlive it
+  };
   signal?.addEventListener('abort', abort, { once: true });
   return new Promise<T>((resolve, reject) => {
     worker.on('message', (message: { event: FsckEvent } | { result: T }) => {
       if ('event' in message) take(message.event);
       else resolve(message.result);
     });
-    worker.on('error', reject);
+    worker.on('error', (error) => reject(signal?.aborted === true ? (signal.reason as Error) : error));
     worker.on('exit', () =>
       reject(signal?.aborted === true ? (signal.reason as Error) : new Error('the thread that looks at the store has ended')),
     );
@@ -44,7 +46,11 @@ export async function fsck(
     if (event.type === 'problem') problems.push(event.problem);
     else progress?.(event);
   };
-  const checked = await run<Checked>({ kind: 'fsck', root: catalog.root }, take, signal);
+  const checked = await run<Checked>(
+    { kind: 'fsck', root: catalog.root, cancelled: new Int32Array(new SharedArrayBuffer(4)) },
+    take,
+    signal,
+  );
   const left = [...scratchLeft(catalog.root), ...strayLayers(catalog).map((id) => join(catalog.layerDirectory(id)))];
   for (const path of left) problems.push({ kind: 'leftover', name: path, message: 'nothing refers to it', repaired: false });
   if (repair) await mend(catalog, problems);

@@ -95,7 +95,8 @@ export class TarReader {
     if (this.state === State.OVER) return;
     const { pax, longName, longLink } = this;
     const isBetween = this.state === State.HEADER && this.filled === 0 && [pax, longName, longLink].every((one) => one === undefined);
-    if (!isBetween && this.state !== State.LAST) throw new TarError('the archive ends in the middle of an entry: it was cut');
+    if (!isBetween && (this.state !== State.LAST || this.filled > 0))
+      throw new TarError('the archive ends in the middle of an entry: it was cut');
     if (whole && this.state !== State.LAST) throw new TarError('the archive ends without its end marker: it was cut');
   }
 

@@ -59,9 +59,10 @@ export class ImportedLower implements Lower {
   private reader: IndexReader | undefined;
   /** the row that was asked for last: an operation mostly asks for several things of one */
   private last: WholeRow | undefined;
-  /** what is left of the directory that is being listed */
+  /** a page of the directory that is being listed, and how far it is */
   private listed: ListedRow[] = [];
   private listedAt = 0;
+  private hasBegun = false;
 
   constructor(
     /** descriptor of `layers/<id>` */
@@ -251,8 +252,9 @@ export class ImportedLower implements Lower {
 
   private beginListing(directory: number): number {
     return this.answer(() => {
-      this.listed = this.index.children(directory - FIRST_ROW);
+      this.listed = this.index.children(directory - FIRST_ROW, NO_NAME);
       this.listedAt = 0;
+      this.hasBegun = false;
       return directory;
     });
   }
@@ -261,12 +263,13 @@ export class ImportedLower implements Lower {
   readDirents(directory: number, _flags: number, out: number, capacity: number): number {
     return this.answer(() => {
       let at = out;
-      if (this.listedAt === 0) {
-        this.listedAt = 1;
+      if (!this.hasBegun) {
+        this.hasBegun = true;
         if (directory === this.root && (this.rowOf(directory)[Column.FLAGS] & RowFlag.OPAQUE) !== 0) at = this.writeOpaque(at);
       }
-      while (this.listedAt <= this.listed.length) {
-        const row = this.listed[this.listedAt - 1];
+      for (;;) {
+        if (this.listedAt === this.listed.length && !this.turnPage(directory)) return at - out;
+        const row = this.listed[this.listedAt];
         const { length } = row[Column.NAME];
         if (length === 0 || length > MOST_NAME || row[Column.NAME].includes(0x2f) || row[Column.NAME].includes(0))
           throw new Error(`row ${row[Column.ID]} has no name that a file can have`);
@@ -276,8 +279,16 @@ export class ImportedLower implements Lower {
         at += bytes;
         this.listedAt++;
       }
-      return at - out;
     });
+  }
+
+  /** Goes on with the listing behind the rows that were there. False: there are no more. */
+  private turnPage(directory: number): boolean {
+    const last = this.listed.at(-1);
+    if (last === undefined || this.listed.length < PAGE) return false;
+    this.listed = this.index.children(directory - FIRST_ROW, last[Column.NAME]);
+    this.listedAt = 0;
+    return this.listed.length > 0;
   }
 
   close(): number {
@@ -421,6 +432,9 @@ export class ImportedLower implements Lower {
 }
 
 const NUL = Buffer.of(0);
+const NO_NAME = Buffer.alloc(0);
+/** As store/index-reader.ts has it, which is loaded late. */
+const PAGE = 1024;
 const YES = Buffer.from('y');
 const OPAQUE_NAME = '.wh..wh..opq';
 

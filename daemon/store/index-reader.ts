@@ -37,18 +37,23 @@ export type WholeRow = readonly [...Numbers, Buffer, Buffer | null, Buffer | nul
 const LISTED = 'id, parent, mode, uid, gid, mtime, mtime_nsec, size, rdev, whiteout | (opaque << 2) | (implicit << 3), hardlink, name';
 const WHOLE = `${LISTED}, target, xattrs, digest`;
 
+/** A worker's heap is small, and directories have any number of entries. */
+const PAGE = 1024;
+
 /** KiB: of the rows of a directory that has been read nobody asks again. */
 const CACHE = 512;
 
 export class IndexReader {
   private readonly statements: ReturnType<typeof prepareAll>;
-  /** names of each group of hard links, by its id: read when the first is met */
+  /** can the names of a group of hard links be counted by themselves? */
+  private readonly isGrouped: boolean;
   private groups: Map<number, number> | undefined;
 
   private constructor(private readonly db: Connection) {
     db.pragma(`cache_size = -${CACHE}`);
     db.exec('BEGIN');
     this.statements = prepareAll(db);
+    this.isGrouped = db.prepare("SELECT 1 FROM sqlite_schema WHERE name = 'entries_by_hardlink'").get() !== undefined;
   }
 
   /** Throws StoreError. */
@@ -62,9 +67,9 @@ export class IndexReader {
     }
   }
 
-  /** A directory's entries, sorted by name. */
-  children(directory: number): ListedRow[] {
-    return this.statements.children.all(directory) as unknown as ListedRow[];
+  /** A directory's entries, sorted by name: the first ones after a name (an empty one: from the beginning), PAGE of them if there are as many. */
+  children(directory: number, after: Buffer): ListedRow[] {
+    return this.statements.children.all(directory, after) as unknown as ListedRow[];
   }
 
   child(directory: number, name: Buffer): WholeRow | undefined {
@@ -81,8 +86,16 @@ export class IndexReader {
 
   /** How many names has a group of hard links? */
   links(group: number): number {
-    this.groups ??= new Map(this.statements.groups.all() as unknown as [number, number][]);
+    if (this.isGrouped) return this.statements.links.get(group) ?? 1;
+    this.groups ??= this.countLinks();
     return this.groups.get(group) ?? 1;
+  }
+
+  /** Of an index that was made when there was none of groups: all rows are read. */
+  private countLinks(): Map<number, number> {
+    const groups = new Map<number, number>();
+    for (const [group, names] of this.statements.groups.iterate() as unknown as Iterable<[number, number]>) groups.set(group, names);
+    return groups;
   }
 
   close(): void {
@@ -92,10 +105,11 @@ export class IndexReader {
 
 function prepareAll(db: Connection) {
   return {
-    children: db.prepare<[number]>(`SELECT ${LISTED} FROM entries WHERE parent = ? ORDER BY name`).raw(),
+    children: db.prepare<[number, Buffer]>(`SELECT ${LISTED} FROM entries WHERE parent = ? AND name > ? ORDER BY name LIMIT ${PAGE}`).raw(),
     child: db.prepare<[number, Buffer]>(`SELECT ${WHOLE} FROM entries WHERE parent = ? AND name = ?`).raw(),
     childId: db.prepare<[number, Buffer], number>('SELECT id FROM entries WHERE parent = ? AND name = ?').pluck(),
     row: db.prepare<[number]>(`SELECT ${WHOLE} FROM entries WHERE id = ?`).raw(),
+    links: db.prepare<[number], number>('SELECT count(*) FROM entries WHERE hardlink != 0 AND hardlink = ?').pluck(),
     groups: db.prepare('SELECT hardlink, count(*) FROM entries WHERE hardlink != 0 GROUP BY hardlink').raw(),
   };
 }

@@ -3,6 +3,7 @@ import fs from 'node:fs';
 import path from 'node:path';
 import Ajv2020, { type ValidateFunction } from 'ajv/dist/2020.js';
 import t from 'tap';
+import { layoutFiles, makeImage, tar, writeFiles } from '../images/tars.js';
 import { leftBehind, type Plyd, sh, testWithPlyd, until } from '../plyd/daemon.js';
 
 interface Operation {
@@ -158,6 +159,23 @@ testWithPlyd('every route answers as the document says', async (t, plyd) => {
   t.same(await checked(plyd, checker, 'DELETE', `/v1/mounts/${id}`), []);
   t.same(await checked(plyd, checker, 'DELETE', '/v1/images/img'), []);
   t.same(await checked(plyd, checker, 'DELETE', '/v1/layers/top'), []);
+
+  const layout = writeFiles(
+    path.join(plyd.base, 'layout'),
+    layoutFiles(makeImage({ layers: [tar({ name: 'f', content: 'x' })], tag: 'imported' })),
+  );
+  for (const [url, body] of [
+    ['/v1/images/import', { path: layout }],
+    ['/v1/fsck', undefined],
+  ] as const) {
+    const { status, headers, text } = await plyd.text('POST', url, body);
+    const lines = text.trim().split('\n');
+    for (const line of lines) t.same(checker.check('POST', url, status, headers, JSON.parse(line)), [], line);
+    t.hasProp(JSON.parse(lines.at(-1)!) as object, 'result');
+  }
+  t.same(await checked(plyd, checker, 'POST', '/v1/images/import', { path: point }), [], 'a refusal is a plain answer');
+  t.same(await checked(plyd, checker, 'GET', '/v1/df?verbose=true'), []);
+  t.same(await checked(plyd, checker, 'POST', '/v1/prune?all=true'), []);
 
   const { events, close } = await plyd.listen('?since=0');
   await until('events', () => events.length > 5);

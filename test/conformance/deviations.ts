@@ -198,7 +198,7 @@ export const deviations: readonly Deviation[] = [
   },
   {
     of: 'imported',
-    cases: /^space: (SEEK_DATA and SEEK_HOLE|a (sparse file|lower of many holes))/,
+    cases: /^space: (SEEK_DATA and SEEK_HOLE|a (sparse file|lower of many holes))|^read-only: hard links and holes/,
     field: 'holes',
     why: "a layer's index has no st_blocks: a file that was not written to shows those of its size (what holes its object has, SEEK_HOLE finds)",
   },

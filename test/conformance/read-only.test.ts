@@ -2,4 +2,4 @@ import t from 'tap';
 import { readOnly } from './cases.js';
 import { conformance } from './suite.js';
 
-conformance(t, { cases: readOnly, lowers: 3, readOnly: true });
+conformance(t, { cases: readOnly, lowers: 3, readOnly: true, imported: true });

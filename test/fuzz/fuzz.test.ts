@@ -113,6 +113,20 @@ t.test('and with shared lowers', async (t) => {
   t.same(status === 0 ? [] : output.split('\n'), []);
 });
 
+t.test('and over imported layers', async (t) => {
+  const { status, output } = await tester(
+    '--seeds',
+    `${SEEDS / 2}`,
+    '--seed',
+    '600001',
+    '--targets',
+    'plain,plyfs-imported',
+    '--most',
+    '2',
+  );
+  t.same(status === 0 ? [] : output.split('\n'), []);
+});
+
 for (const by of ['kernel', 'plyfs']) {
   t.test(`so do cases whose topmost layer was written by ${by}`, async (t) => {
     const { status, output } = await tester('--seeds', `${SEEDS / 4}`, '--seed', '200001', '--before', by, '--most', '2');

@@ -7,7 +7,8 @@ import t from 'tap';
 import type { CommitResult, ExportResult, HistoryEntry, Image } from '../../daemon/api/types.js';
 import { leftBehind, type Plyd, sh, sleep, testWithPlyd, until, writeTree } from '../plyd/daemon.js';
 import { must as command } from '../support/mounts.js';
-import { done, lines, manifest, podman } from './support.js';
+import { Podman } from './podman.js';
+import { done, lines, manifest } from './support.js';
 
 const sha256 = (file: string): string => createHash('sha256').update(fs.readFileSync(file)).digest('hex');
 
@@ -52,26 +53,25 @@ testWithPlyd('podman, skopeo and umoci take what is exported, in every form', as
       t.same(seen.Env, ['A=1', 'B=two words'], `skopeo, ${format} ${compress}`);
       t.equal(seen.Layers.length, 3);
       if (format === 'oci-dir' || compress === 'none') continue;
-      await podman(plyd.base, async (run, mounted) => {
-        t.match(await run(['load', '-i', file]), /localhost\/web:1/, `podman load, ${format} ${compress}`);
-        const config = JSON.parse(await run(['inspect', 'localhost/web:1'])) as [
-          { Config: object; Author: string; History: { comment: string }[] },
-        ];
-        t.match(config[0].Config, {
-          Cmd: ['tool', '-v'],
-          ExposedPorts: { '80/tcp': {}, '53/udp': {} },
-          Labels: { 'a.b': 'c' },
-          User: '1:2',
-          WorkingDir: '/srv',
-        });
-        t.equal(config[0].Author, 'me');
-        t.equal(config[0].History.at(-1)?.comment, 'a change');
-        t.same(
-          withoutRoot(await manifest(await mounted('localhost/web:1'))),
-          withoutRoot(shown),
-          `podman shows what the container showed, ${format} ${compress}`,
-        );
-      });
+      const podman = new Podman(`${plyd.base}/podman`);
+      try {
+        t.match(await podman.run('load', '-i', file), /localhost\/web:1/, `podman load, ${format} ${compress}`);
+        const [config] = JSON.parse(await podman.run('inspect', 'localhost/web:1')) as {
+          Config: object;
+          Author: string;
+          History: { comment: string }[];
+        }[];
+        const expected = { Cmd: ['tool', '-v'], ExposedPorts: { '80/tcp': {}, '53/udp': {} }, Labels: { 'a.b': 'c' } };
+        t.match(config.Config, { ...expected, User: '1:2', WorkingDir: '/srv', Volumes: { '/data': {} } });
+        t.equal(config.Author, 'me');
+        t.equal(config.History.at(-1)?.comment, 'a change');
+        const mounted = (await podman.run('image', 'mount', 'localhost/web:1')).trim();
+        t.same(withoutRoot(await manifest(mounted)), withoutRoot(shown), `podman shows what the container showed, ${format} ${compress}`);
+        await podman.run('image', 'umount', '--all');
+        await podman.run('rmi', '-f', 'localhost/web:1');
+      } finally {
+        await podman.end();
+      }
     }
   }
   t.equal(digests.size, 1, 'the diffIDs are the same in all forms');

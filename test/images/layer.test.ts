@@ -42,7 +42,16 @@ t.test('rows: types, attributes, contents', async (t) => {
   const { ...root } = rows.get('/')!;
   t.match(root, { id: 1, mode: FileType.DIRECTORY | 0o711, uid: 7, gid: 8, implicit: false });
   t.match(rows.get('/bin'), { mode: FileType.DIRECTORY | 0o2755, opaque: false });
-  t.match(rows.get('/bin/su'), { mode: FileType.REGULAR | 0o4755, uid: 1, gid: 2, mtime: 12345n, mtimeNsec: 0, size: 4, ino: 0n, ctime: 0n });
+  t.match(rows.get('/bin/su'), {
+    mode: FileType.REGULAR | 0o4755,
+    uid: 1,
+    gid: 2,
+    mtime: 12345n,
+    mtimeNsec: 0,
+    size: 4,
+    ino: 0n,
+    ctime: 0n,
+  });
   t.equal(rows.get('/bin/su')!.digest!.toString('hex'), sha256('suid'));
   t.match(rows.get('/absolute'), { size: 11 });
   t.equal(rows.get('/link')!.target!.toString(), '../../etc/passwd');
@@ -89,9 +98,22 @@ t.test('whiteouts are normalised, wherever they stand', async (t) => {
   const rows = await store.tree(
     t,
     tar(
-      ...[{ name: 'a/.wh.gone' }, { name: 'a/.wh.gone' }, { name: 'b/.wh..wh..opq' }, { name: 'b/file' }, { name: 'c/file' }, { name: 'c/.wh..wh..opq' }],
+      ...[
+        { name: 'a/.wh.gone' },
+        { name: 'a/.wh.gone' },
+        { name: 'b/.wh..wh..opq' },
+        { name: 'b/file' },
+        { name: 'c/file' },
+        { name: 'c/.wh..wh..opq' },
+      ],
       ...[{ name: '.wh.again' }, { name: 'again/' }, { name: 'first/' }, { name: '.wh.first' }, { name: 'stays' }, { name: '.wh.stays' }],
-      ...[{ name: '.wh.below' }, { name: 'below/file' }, { name: '.wh..wh.plnk/' }, { name: '.wh..wh.plnk/1.2', content: 'x' }, { name: '.wh..wh.aufs' }],
+      ...[
+        { name: '.wh.below' },
+        { name: 'below/file' },
+        { name: '.wh..wh.plnk/' },
+        { name: '.wh..wh.plnk/1.2', content: 'x' },
+        { name: '.wh..wh.aufs' },
+      ],
     ),
   );
   t.match(rows.get('/a/gone'), { whiteout: Whiteout.OWN_NAME, mode: FileType.CHARACTER, rdev: 0, size: 0, digest: null });
@@ -106,13 +128,26 @@ t.test('hard links: groups, first names by number, replaced members', async (t) 
   const rows = await store.tree(
     t,
     tar(
-      ...[{ name: 'z', content: 'body' }, { name: 'a', type: '1', link: 'z' }, { name: 'd/b', type: '1', link: './a' }, { name: 'c', type: '1', link: '/z' }],
-      ...[{ name: 'one', content: 'x' }, { name: 'two', type: '1', link: 'one' }, { name: 'one', content: 'other' }],
-      ...[{ name: 's', type: '2', link: 'z' }, { name: 's2', type: '1', link: 's' }],
+      ...[
+        { name: 'z', content: 'body' },
+        { name: 'a', type: '1', link: 'z' },
+        { name: 'd/b', type: '1', link: './a' },
+        { name: 'c', type: '1', link: '/z' },
+      ],
+      ...[
+        { name: 'one', content: 'x' },
+        { name: 'two', type: '1', link: 'one' },
+        { name: 'one', content: 'other' },
+      ],
+      ...[
+        { name: 's', type: '2', link: 'z' },
+        { name: 's2', type: '1', link: 's' },
+      ],
     ),
   );
   const first = rows.get('/a')!;
-  for (const name of ['/z', '/a', '/d/b', '/c']) t.match(rows.get(name), { hardlink: first.id, size: 4, mode: FileType.REGULAR | 0o644 }, name);
+  for (const name of ['/z', '/a', '/d/b', '/c'])
+    t.match(rows.get(name), { hardlink: first.id, size: 4, mode: FileType.REGULAR | 0o644 }, name);
   t.match(rows.get('/one'), { hardlink: 0, size: 5 });
   t.match(rows.get('/two'), { hardlink: 0, size: 1 }, 'the only name that is left');
   t.equal(rows.get('/s2')!.hardlink, rows.get('/s')!.id);
@@ -165,7 +200,10 @@ const HOSTILE: Record<string, [Buffer, RegExp]> = {
   'a hard link to itself': [tar({ name: 'a', type: '1', link: './a' }), /hard link to itself/],
   'a hard link to a directory': [tar({ name: 'd/' }, { name: 'a', type: '1', link: 'd' }), /hard link to the directory d/],
   'a hard link to what was whited out': [tar({ name: '.wh.f' }, { name: 'a', type: '1', link: 'f' }), /which is not there/],
-  'an entry below a symlink': [tar({ name: 'l', type: '2', link: '/etc' }, { name: 'l/passwd', content: 'x' }), /below l, which is no directory/],
+  'an entry below a symlink': [
+    tar({ name: 'l', type: '2', link: '/etc' }, { name: 'l/passwd', content: 'x' }),
+    /below l, which is no directory/,
+  ],
   'an entry below a file': [tar({ name: 'f' }, { name: 'f/g' }), /below f, which is no directory/],
   'an entry below a whiteout': [tar({ name: '.wh.d/x' }), /below a whiteout/],
   'a whiteout of nothing': [tar({ name: 'd/.wh.' }), /whiteout of nothing/],
@@ -194,15 +232,24 @@ const HOSTILE: Record<string, [Buffer, RegExp]> = {
   'a wrong checksum': [tar({ name: 'a' }, { name: 'b' }).fill(0x31, 512 + 10, 512 + 12), /wrong checksum/],
   'a negative uid': [tar({ name: 'a', spoil: (block) => block.fill(0xff, 108, 116) }), /negative uid/],
   'a size that is no number': [tar({ name: 'a', spoil: (block) => void block.write('9z', 124) }), /size is no number/],
-  'a size of 2^62': [tar({ name: 'a', spoil: (block) => void Buffer.from('800000004000000000000000', 'hex').copy(block, 124) }), /size is no number/],
+  'a size of 2^62': [
+    tar({ name: 'a', spoil: (block) => void Buffer.from('800000004000000000000000', 'hex').copy(block, 124) }),
+    /size is no number/,
+  ],
   'a size of 8 GiB that is not there': [tar({ name: 'a', pax: { size: String(8 * 2 ** 30) } }), /was cut/],
   'a content that is cut': [tar({ name: 'a', content: X(5000) }).subarray(0, 2048), /middle of an entry/],
   'no end': [memberBytes({ name: 'a' }), /without its end marker/],
-  'a single block of zeros': [Buffer.concat([memberBytes({ name: 'a' }), Buffer.alloc(512), memberBytes({ name: 'b' })]), /single block of zeros/],
+  'a single block of zeros': [
+    Buffer.concat([memberBytes({ name: 'a' }), Buffer.alloc(512), memberBytes({ name: 'b' })]),
+    /single block of zeros/,
+  ],
   'no tar at all': [Buffer.alloc(2000, 'text '), /wrong checksum/],
   nothing: [Buffer.alloc(0), /it is empty/],
   'gzip that is cut': [gzip(tar({ name: 'a', content: X(100_000) })).subarray(0, 150), /gzip was cut/],
-  'gzip that is damaged': [damaged(gzip(tar({ name: 'a', content: createHash('sha512').update('1').digest() }))), /gzip is damaged|wrong checksum/],
+  'gzip that is damaged': [
+    damaged(gzip(tar({ name: 'a', content: createHash('sha512').update('1').digest() }))),
+    /gzip is damaged|wrong checksum/,
+  ],
   'zstd that is none': [Buffer.from('28b52ffd00000000ffff', 'hex'), /zstd (was cut|is damaged)/],
 };
 
@@ -240,7 +287,10 @@ t.test('numbers in GNU’s binary form, old headers, names as bytes', async (t) 
   const past: Member = { name: 'past', spoil: (block) => void Buffer.from('ffffffffffffffffffffffff', 'hex').copy(block, 136) };
   const old: Member = { name: 'old/', type: '\0', spoil: (block) => void block.fill(0, 257, 512) };
   const name = Buffer.from('caf\xe9\xff', 'latin1');
-  const rows = await store.tree(t, tar(big, past, old, { name }, { name: 'g', type: 'g', size: 0 }, { name: 'c', type: '7', content: 'cc' }));
+  const rows = await store.tree(
+    t,
+    tar(big, past, old, { name }, { name: 'g', type: 'g', size: 0 }, { name: 'c', type: '7', content: 'cc' }),
+  );
   t.match(rows.get('/big'), { size: 3 });
   t.match(rows.get('/past'), { mtime: -1n });
   t.match(rows.get('/old'), { mode: FileType.DIRECTORY | 0o644 });

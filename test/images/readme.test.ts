@@ -29,7 +29,12 @@ testWithPlyd('the commands in README.md that import, run, commit and export do w
       .replaceAll('/var/tmp/', `${plyd.base}/tmp/`);
     const { status, stdout, stderr } = await shell(real, { PLY_SOCKET: plyd.socket });
     t.equal(status, 0, `${command}: ${stdout}${stderr}`);
-    shown[command.replace(/^sudo dist\/bin\/ply /, '').split(' ', 2).join(' ')] = stdout;
+    shown[
+      command
+        .replace(/^sudo dist\/bin\/ply /, '')
+        .split(' ', 2)
+        .join(' ')
+    ] = stdout;
   }
   t.equal(shown['run debian'], '12.12\n');
   t.match(shown['diff work'], /^A \/srv\/hello$/m);

@@ -51,18 +51,3 @@ const MANIFEST = path.resolve(__dirname, '../../../scripts/tree-manifest.py');
 export async function manifest(directory: string): Promise<string[]> {
   return (await must('python3', [MANIFEST, '--nlink', directory], { timeoutMs: 30_000 })).split('\n').slice(0, -1);
 }
-
-/** podman with a storage of its own below `base`, which is gone afterwards. `mounted` gives the directory that shows an image. */
-export async function podman(
-  base: string,
-  use: (run: (args: string[]) => Promise<string>, mounted: (image: string) => Promise<string>) => Promise<void>,
-): Promise<void> {
-  const own = ['--root', path.join(base, 'podman'), '--runroot', path.join(base, 'podman-run'), '--storage-driver', 'vfs'];
-  const run = (args: string[]): Promise<string> => must('podman', [...own, ...args], { timeoutMs: 60_000 });
-  try {
-    await use(run, async (image) => (await run(['image', 'mount', image])).trim());
-  } finally {
-    await run(['image', 'umount', '--all']).catch(() => undefined);
-    for (const name of ['podman', 'podman-run']) await must('rm', ['-rf', path.join(base, name)]);
-  }
-}

@@ -35,7 +35,7 @@ export function header(member: Member): Buffer {
   const { name, content = '', mode, uid = 0, gid = 0, mtime = 1_700_000_000, link = '', device } = member;
   const type = member.type ?? (name.toString().endsWith('/') ? '5' : '0');
   const size = member.size ?? Buffer.byteLength(content);
-  (Buffer.isBuffer(name) ? name : Buffer.from(name)).copy(block, 0, 0, 100);
+  bytesOf(name).copy(block, 0, 0, 100);
   block.write(octal(mode ?? (type === '5' ? 0o755 : 0o644), 8), 100, 'latin1');
   block.write(octal(uid, 8), 108, 'latin1');
   block.write(octal(gid, 8), 116, 'latin1');
@@ -55,13 +55,22 @@ export function header(member: Member): Buffer {
 
 export function checksum(block: Buffer): void {
   block.fill(0x20, 148, 156);
-  block.write(`${octal(block.reduce((sum, byte) => sum + byte, 0), 7)} `, 148, 'latin1');
+  block.write(
+    `${octal(
+      block.reduce((sum, byte) => sum + byte, 0),
+      7,
+    )} `,
+    148,
+    'latin1',
+  );
 }
+
+const bytesOf = (content: Buffer | string): Buffer => (Buffer.isBuffer(content) ? content : Buffer.from(content));
 
 const padded = (bytes: Buffer): Buffer => Buffer.concat([bytes, Buffer.alloc((512 - (bytes.length % 512)) % 512)]);
 
 export function paxRecord(key: string, value: string | Buffer): Buffer {
-  const rest = Buffer.concat([Buffer.from(` ${key}=`), Buffer.from(value as string), Buffer.from('\n')]);
+  const rest = Buffer.concat([Buffer.from(` ${key}=`), bytesOf(value), Buffer.from('\n')]);
   let length = rest.length + 1;
   while (String(length).length + rest.length !== length) length = String(length).length + rest.length;
   return Buffer.concat([Buffer.from(String(length)), rest]);
@@ -73,7 +82,7 @@ export function memberBytes(member: Member): Buffer {
     const records = Buffer.concat(Object.entries(member.pax).map(([key, value]) => paxRecord(key, value)));
     parts.push(header({ name: 'PaxHeaders/x', type: 'x', size: records.length }), padded(records));
   }
-  parts.push(header(member), padded(Buffer.from((member.content ?? '') as string)));
+  parts.push(header(member), padded(bytesOf(member.content ?? '')));
   return Buffer.concat(parts);
 }
 
@@ -97,7 +106,13 @@ export interface ImageParts {
 
 /** Blobs by digest, and the manifest's descriptor. */
 export function makeImage(parts: ImageParts): { blobs: Map<string, Buffer>; descriptor: Record<string, unknown>; id: string } {
-  const { layers, compress = (bytes) => bytes, mediaType = 'application/vnd.oci.image.layer.v1.tar', tag, platform } = parts;
+  const {
+    layers,
+    compress = (bytes: Buffer): Buffer => bytes,
+    mediaType = 'application/vnd.oci.image.layer.v1.tar',
+    tag,
+    platform,
+  } = parts;
   const blobs = new Map<string, Buffer>();
   const put = (bytes: Buffer): { digest: string; size: number } => {
     const digest = sha256(bytes);
@@ -137,7 +152,11 @@ export function layoutFiles(...images: ReturnType<typeof makeImage>[]): Record<s
 /** docker's old form. */
 export function dockerFiles(layers: readonly Buffer[], tags: string[]): Record<string, Buffer> {
   const config = Buffer.from(
-    JSON.stringify({ os: 'linux', architecture: architecture(), rootfs: { type: 'layers', diff_ids: layers.map((layer) => `sha256:${sha256(layer)}`) } }),
+    JSON.stringify({
+      os: 'linux',
+      architecture: architecture(),
+      rootfs: { type: 'layers', diff_ids: layers.map((layer) => `sha256:${sha256(layer)}`) },
+    }),
   );
   const names = layers.map((layer) => `${sha256(layer)}.tar`);
   return {
@@ -147,7 +166,8 @@ export function dockerFiles(layers: readonly Buffer[], tags: string[]): Record<s
   };
 }
 
-export const archiveOf = (files: Record<string, Buffer>): Buffer => tar(...Object.entries(files).map(([name, content]) => ({ name, content })));
+export const archiveOf = (files: Record<string, Buffer>): Buffer =>
+  tar(...Object.entries(files).map(([name, content]) => ({ name, content })));
 
 export function writeFiles(directory: string, files: Record<string, Buffer>): string {
   for (const [name, bytes] of Object.entries(files)) {

@@ -32,6 +32,7 @@ const TREE = {
   [`a/${'n'.repeat(255)}`]: 'long',
   'a/\\xff\\x0a': 'bytes',
   'a/empty': '',
+  ...Object.fromEntries(Array.from({ length: 2500 }, (_, i) => [`many/${i}`, ''])),
   closed: opaque(),
 };
 
@@ -141,7 +142,7 @@ t.test('an imported layer', { skip: process.geteuid!() !== 0 ? 'needs root' : fa
   const [imported, directory] = [stage.imported(), stage.directory('tree')];
 
   t.test('says of each file what its directory says', (t) => {
-    for (const parent of ['', 'a', 'a/b', 'closed']) {
+    for (const parent of ['', 'a', 'a/b', 'closed', 'many']) {
       const [here, there] = [open(stage, imported, parent), open(stage, directory, parent)];
       t.ok(here >= FIRST_ROW, 'a handle is a row');
       const names = stage.list(directory, there);

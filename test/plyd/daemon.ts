@@ -95,7 +95,15 @@ export class Plyd {
 
   // ---- requests --------------------------------------------------------------------------------------------------------------------------------
 
-  request<T = unknown>(method: string, url: string, body?: Body, headers: http.OutgoingHttpHeaders = {}): Promise<Answer<T>> {
+  async request<T = unknown>(method: string, url: string, body?: Body, headers: http.OutgoingHttpHeaders = {}): Promise<Answer<T>> {
+    const answer = await this.text(method, url, body, headers);
+    const { text, headers: given } = answer;
+    const isLines = given['content-type'] === 'application/x-ndjson';
+    return { ...answer, body: (text === '' || isLines ? undefined : JSON.parse(text)) as T };
+  }
+
+  /** An answer that may be several lines of JSON. */
+  text(method: string, url: string, body?: Body, headers: http.OutgoingHttpHeaders = {}): Promise<Omit<Answer, 'body'>> {
     const payload = body === undefined || typeof body === 'string' || Buffer.isBuffer(body) ? body : JSON.stringify(body);
     return new Promise((resolve, reject) => {
       const request = http.request(
@@ -113,8 +121,7 @@ export class Plyd {
           response.on('end', () => {
             const text = Buffer.concat(chunks).toString();
             const { statusCode: status = 0, headers } = response;
-            const isLines = headers['content-type'] === 'application/x-ndjson';
-            resolve({ status, headers, text, body: (text === '' || isLines ? undefined : JSON.parse(text)) as T });
+            resolve({ status, headers, text });
           });
         },
       );

@@ -41,6 +41,11 @@ void t.test('an ordinary user', { skip: whyNot() ?? false }, async (t) => {
   fs.writeFileSync(at('layer/etc/passwd'), 'root:x:0:0::/root:/bin/sh\n');
   spawnSync('chown', ['-R', `${USER}:${USER}`, base]);
   fs.chownSync(at('layer/etc/foreign'), 33, 44);
+  for (const name of ['cat', 'stat', 'id']) fs.symlinkSync('sh', at('layer/bin', name));
+  fs.chmodSync(at('layer/etc/foreign'), 0o644);
+  const owners = spawnSync('tar', ['-C', at('layer'), '--owner=0', '--group=0', '--exclude=./etc/foreign', '-cf', at('foreign.tar'), '.']);
+  if (owners.status !== 0) throw new Error(owners.stderr.toString());
+  spawnSync('tar', ['-C', at('layer'), '-rf', at('foreign.tar'), './etc/foreign']);
   spawnSync('mknod', ['-m', '666', at('fuse'), 'c', '10', '229']);
 
   const settings = [`HOME=${base}`, `XDG_RUNTIME_DIR=${at('run')}`, `XDG_DATA_HOME=${at('data')}`];
@@ -79,6 +84,19 @@ void t.test('an ordinary user', { skip: whyNot() ?? false }, async (t) => {
       t.match(await asked('img', 'sh', '-c', 'exit 9'), { status: 9 });
       t.match(await asked('-u', '33', 'img', 'sh'), { status: 125, stderr: /user 33 or group 0 is not mapped in this user namespace/ });
     }
+    // An image whose files belong to others: in, run, and out again as it was.
+    t.match(await ply('import', at('foreign.tar'), 'foreign'), { status: 0, stderr: '' }, 'imported without subuids');
+    t.match(
+      await ply('run', 'foreign', 'sh', '-c', 'cat /etc/foreign; stat -c %u:%g /etc/foreign /etc/motd; echo y >/etc/y && cat /etc/y'),
+      {
+        status: 0,
+        stdout: 'of another\n65534:65534\n0:0\ny\n',
+        stderr: '',
+      },
+    );
+    t.match(await ply('export', 'foreign', at('run/out.tar'), '--format', 'docker-archive'), { status: 0 });
+    const inner = `tar -xOf '${at('run/out.tar')}' "$(tar -tf '${at('run/out.tar')}' | grep 'tar$' | head -n 1)" | cmp - '${at('foreign.tar')}'`;
+    t.match(await run('sh', ['-c', inner]), { status: 0, stdout: '', stderr: '' }, 'owners are kept: it comes out byte for byte');
     t.match(await ply('ps', '-aq'), { status: 0, stdout: '' });
   } finally {
     plyd.kill('SIGTERM');
