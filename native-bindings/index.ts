@@ -194,8 +194,9 @@ export interface Native {
   ringSubmit(): number;
   /** The next completion, as a RingEvent at `event`: 1; 0 after timeoutMs (< 0: no limit; it may take twice as long) or a signal. When none is there, one
    * io_uring_enter submits what is queued and waits. A request is put together as /dev/fuse would have it: at `inbox` (RING_INBOX bytes), its answer to be written into the entry itself; or,
-   * when it is large, in the entry, its answer to be written at `outbox`. */
-  ringNext(event: number, inbox: number, outbox: number, timeoutMs: number): number;
+   * when it is large, in the entry, its answer to be written at `outbox`. `behind` 1: what is queued is submitted in SCHED_IDLE (sched(7)), so that whom it
+   * wakes up runs on this CPU; that wants CAP_SYS_NICE, to come back from it (else -EPERM). */
+  ringNext(event: number, inbox: number, outbox: number, timeoutMs: number, behind: number): number;
   /** Tells the kernel that nobody will serve this mount through rings: what waits for them goes over the device. Not with a ring of one's own. */
   ringRefuse(device: number): number;
 
@@ -312,6 +313,11 @@ export interface Native {
   exec(words: string[]): number;
   /** sched_setaffinity of the calling thread to one CPU; -1: every CPU the process may use. */
   pinThread(cpu: number): number;
+  /**
+   * How long the calling thread wants to run at a time, in microseconds (the kernel takes 100 to 100,000): one that asks for little is let run sooner
+   * when it wakes up, and gets no more of the CPU (EEVDF; sched_setattr(2), Linux 6.12; older kernels take no notice).
+   */
+  timeSlice(microseconds: number): number;
   /** prctl(PR_SET_NAME) of the calling thread, for ps and gdb. */
   nameThread(name: string): number;
   umask(mode: number): number;

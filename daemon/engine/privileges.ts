@@ -2,15 +2,25 @@
 import fs from 'node:fs';
 
 const CAP_SYS_ADMIN = 21n;
+const CAP_SYS_NICE = 23n;
 
 let admin: boolean | undefined;
 
-/** CAP_SYS_ADMIN in the initial user namespace. */
 function isInitialAdmin(): boolean {
+  return hasInitial(CAP_SYS_ADMIN);
+}
+
+/** Has it the capability in the initial user namespace? */
+function hasInitial(capability: bigint): boolean {
   const status = fs.readFileSync('/proc/self/status', 'latin1');
   const effective = BigInt(`0x${/^CapEff:\s*([0-9a-f]+)/m.exec(status)?.[1] ?? '0'}`);
   const map = fs.readFileSync('/proc/self/uid_map', 'latin1').trim().split(/\s+/).map(Number);
-  return (effective & (1n << CAP_SYS_ADMIN)) !== 0n && map.length === 3 && map[0] === 0 && map[1] === 0 && map[2] === 0xffffffff;
+  return (effective & (1n << capability)) !== 0n && map.length === 3 && map[0] === 0 && map[1] === 0 && map[2] === 0xffffffff;
+}
+
+/** SCHED_IDLE and back again (sched(7)). */
+export function mayLowerItself(): boolean {
+  return hasInitial(CAP_SYS_NICE);
 }
 
 /** FUSE_DEV_IOC_BACKING_OPEN (fs/fuse/passthrough.c). */

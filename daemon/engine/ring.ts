@@ -123,11 +123,11 @@ export class Ring implements Channel {
 
   // ---- serving -------------------------------------------------------------------------------------------------------------------------
 
-  /** Tells the kernel of all answers and waits for what comes next. */
-  next(timeoutMs: number): Turn {
+  /** Tells the kernel of all answers and waits for what comes next. `behind`: whom they wake up is to run on this CPU (Wandering). */
+  next(timeoutMs: number, behind: boolean): Turn {
     const { event, buffers } = this;
     const { i32 } = this.memory;
-    const found = must(native.ringNext(event, buffers.request, buffers.reply, timeoutMs), 'io_uring_enter');
+    const found = must(native.ringNext(event, buffers.request, buffers.reply, timeoutMs, behind ? 1 : 0), 'io_uring_enter');
     if (found === 0) return Turn.NOTHING;
     const word = event >> 2;
     const tag = i32[word + (RingEvent.tag >> 2)];

@@ -6,6 +6,9 @@ export const enum EngineWord {
   WATCH_ASLEEP = 120,
   /** ReadAhead */
   READ_AHEAD = 121,
+  /** thread id of whom a worker served last through its ring, and that worker's slot (wandering.ts) */
+  LAST_CALLER = 122,
+  LAST_WORKER = 123,
   /** worker slot of the main thread; the workers have 1 and up */
   MAIN = 0,
 }

@@ -15,10 +15,12 @@ import { Affinity } from './affinity';
 import { Clock } from './clock';
 import { type Buffers, CloneChannel, makeBuffers } from './channel';
 import { loadOverlay, type Overlay } from './overlay';
+import { mayLowerItself } from './privileges';
 import { Ring, Turn } from './ring';
 import { type Served, Session } from './session';
 import { helper, isStuck } from './stuck';
 import { wake, wakeAll, wakeMain } from './wake';
+import { Wandering } from './wandering';
 import { EngineMountWord, EngineWord, mountRecord, ReadAhead, Transport, workerSlot } from './words';
 
 /** What the main thread starts a worker with. */
@@ -43,6 +45,9 @@ const EPOLLEXCLUSIVE = 1 << 28;
 const MAX_EVENTS = 16;
 /** Tag of our own eventfd; a mount's is its index + 1. */
 const WAKE = 0;
+
+/** Requests take microseconds: where programs fill the CPUs, a worker need not wait until their time is over. */
+const SLICE_US = 100;
 
 /** How long to wait at most while records wait to be freed, an interrupted request's caller may yet die, or a request is set aside. */
 const enum Patience {
@@ -84,6 +89,7 @@ class Worker {
   /** Mounts that have ended and wait for what is under way. */
   private leaving = 0;
   private readonly affinity: Affinity;
+  private readonly wandering: Wandering;
   private readonly clock = new Clock();
   private awake: boolean;
   /** it reads ahead while nothing waits for it */
@@ -101,6 +107,7 @@ class Worker {
     this.u32 = memory.u32;
     this.awake = !start.spare;
     this.affinity = new Affinity(start.cpu, start.cpus);
+    this.wandering = new Wandering(this.i32, start.worker, start.cpu >= 0 && start.cpus.length > 1 && mayLowerItself());
     this.eventfd = this.i32[workerSlot(start.worker) + WorkerSlot.EVENTFD];
     this.buffers = makeBuffers(memory);
     this.events = this.buffers.scratch + 64;
@@ -139,7 +146,7 @@ class Worker {
 
   /** One turn of the loop with a ring: mostly a request. */
   private turn(ring: Ring): void {
-    switch (ring.next(this.patience())) {
+    switch (ring.next(this.patience(), this.wandering.isToStay)) {
       case Turn.REQUEST:
         this.serveRing(ring);
         break;
@@ -251,6 +258,7 @@ class Worker {
     }
     this.wakeWatch();
     this.session.serveOne(attached, ring, ring.length);
+    this.wandering.served(this.session.lastCaller);
   }
 
   private wakeWatch(): void {
@@ -459,6 +467,7 @@ function must(result: number, call: string): number {
 export function serve(start: WorkerStart): void {
   native.nameThread(start.spare ? `plyfs-spare-${start.worker}` : `plyfs-work-${start.worker}`);
   if (start.cpu >= 0) native.pinThread(start.cpu); // it works on any CPU too
+  native.timeSlice(SLICE_US); // nor does it depend on that
   const memory = new Memory();
   const context = new WorkerContext(new Table(memory, start.worker));
   new Worker(memory, context, loadOverlay(start.overlay), start).run();

@@ -34,7 +34,7 @@
   CALL(ringPoll, 3) \
   CALL(ringNop, 1) \
   CALL(ringSubmit, 0) \
-  CALL(ringNext, 4) \
+  CALL(ringNext, 5) \
   CALL(ringRefuse, 1) \
   CALL(epollCreate, 0) \
   CALL(epollAdd, 4) \
@@ -81,6 +81,7 @@
   CALL(jobPoolEvent, 2) \
   CALL(jobSubmit, 1) \
   CALL(pinThread, 1) \
+  CALL(timeSlice, 1) \
   CALL(umask, 1) \
   CALL(raiseFileLimit, 0) \
   CALL(exitNow, 1) \

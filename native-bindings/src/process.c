@@ -139,6 +139,23 @@ int32_t call_pinThread(const int32_t *arg) {
   return result(sched_setaffinity(0, sizeof one, (cpu_set_t *)one));
 }
 
+/** struct sched_attr of <linux/sched/types.h>, first version */
+struct SchedAttr {
+  uint32_t size, policy;
+  uint64_t flags;
+  int32_t nice;
+  uint32_t priority;
+  uint64_t runtime, deadline, period;
+};
+
+int32_t call_timeSlice(const int32_t *arg) {
+  struct SchedAttr attr;
+  if (arg[0] < 1) return -EINVAL;
+  if (syscall(SYS_sched_getattr, 0, &attr, sizeof attr, 0) < 0) return -errno;
+  attr.runtime = (uint64_t)arg[0] * 1000;
+  return result(syscall(SYS_sched_setattr, 0, &attr, 0));
+}
+
 // ---- the rest ------------------------------------------------------------------------------------------------------------------------
 
 /** The kernel keeps 15 bytes of it. */

@@ -38,6 +38,16 @@ t.test('a thread is pinned to one CPU and let go again', (t) => {
   t.end();
 });
 
+t.test('a thread asks for a short time slice', (t) => {
+  t.equal(native.timeSlice(100), 0);
+  const slice = /^se\.slice\s*:\s*(\d+)$/m.exec(fs.readFileSync('/proc/thread-self/sched', 'utf8'));
+  if (slice !== null) t.equal(slice[1], '100000', 'nanoseconds, where the kernel has it');
+  t.equal(native.timeSlice(0), -E.EINVAL);
+  t.equal(native.timeSlice(-1), -E.EINVAL);
+  t.equal(native.timeSlice(1000), 0);
+  t.end();
+});
+
 t.test('a thread has a name, of 15 bytes', (t) => {
   const before = statusOf('thread-self', 'Name')!;
   t.equal(native.nameThread('a-name-longer-than-that'), 0);

@@ -11,7 +11,7 @@ const inbox = room(RING_INBOX);
 const outbox = room(4096);
 
 function next(timeoutMs: number): [count: number, tag: number, result: number] {
-  const count = native.ringNext(event, inbox, outbox, timeoutMs);
+  const count = native.ringNext(event, inbox, outbox, timeoutMs, 0);
   return [count, memory.readInt32LE(event + RingEvent.tag), memory.readInt32LE(event + RingEvent.result)];
 }
 
