@@ -60,6 +60,22 @@ t.test('every form gives the same layers, and the second time nothing is read', 
   t.same(await fsck(store.catalog).then(({ problems }) => problems), []);
 });
 
+t.test('docker save since 25: a layout, with the names in manifest.json', async (t) => {
+  const store = new Store(t);
+  const image = makeImage({ layers: [BASE, TOP] });
+  const manifest = [
+    {
+      Config: `blobs/sha256/${image.id}`,
+      RepoTags: ['app:2', 'app:latest'],
+      Layers: [BASE, TOP].map((layer) => `blobs/sha256/${sha256(layer)}`),
+    },
+  ];
+  const files = { ...layoutFiles(image), 'manifest.json': Buffer.from(JSON.stringify(manifest)) };
+  const { image: imported } = await store.import(archiveOf(files));
+  t.equal(imported.id, image.id);
+  t.same(store.catalog.images.namesOf(image.id), ['app:2', 'app']);
+});
+
 t.test('a hard link to a file of a lower layer is that file', async (t) => {
   const store = new Store(t);
   const middle = tar({ name: 'etc/.wh.passwd' }, { name: 'other', content: 'x' });
