@@ -31,6 +31,19 @@ async function nothingIsLeft(t: Test, plyd: Plyd): Promise<void> {
   t.same(plyd.mounted(), [], 'no mount');
 }
 
+/** The process with this command line. */
+function running(...command: string[]): number | undefined {
+  const pids = fs.readdirSync('/proc').filter((pid) => /^\d+$/.test(pid));
+  const pid = pids.find((pid) => {
+    try {
+      return fs.readFileSync(`/proc/${pid}/cmdline`, 'latin1') === command.map((word) => `${word}\0`).join('');
+    } catch {
+      return false; // it has ended
+    }
+  });
+  return pid === undefined ? undefined : Number(pid);
+}
+
 for (const way of [[], ['--chroot']]) {
   testWithPlyd(`a command runs in a container, which is gone afterwards ${way.join('')}`, async (t, plyd) => {
     await box(plyd);
@@ -101,17 +114,8 @@ for (const way of [[], ['--chroot']]) {
 
     const killed = start('echo ready; exec sleep 4321');
     await killed.told('ready');
-    const command = fs
-      .readdirSync('/proc')
-      .filter((pid) => /^\d+$/.test(pid))
-      .find((pid) => {
-        try {
-          return fs.readFileSync(`/proc/${pid}/cmdline`, 'latin1') === 'sleep\x004321\x00';
-        } catch {
-          return false;
-        }
-      });
-    process.kill(Number(command), 'SIGKILL');
+    await until('sh has become the command', () => running('sleep', '4321') !== undefined);
+    process.kill(running('sleep', '4321')!, 'SIGKILL');
     t.equal(await killed.ended, 137, 'a command that is killed from outside');
     await nothingIsLeft(t, plyd);
 
