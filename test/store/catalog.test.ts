@@ -96,7 +96,7 @@ t.test('images: several names; the last one goes with the image', (t) => {
   catalog.images.tag('app:1', 'app');
   t.equal(catalog.images.tag('app', 'app:latest').id, id, 'the name that it has');
   t.same(catalog.images.namesOf(id), ['app:1', 'app']);
-  t.match(catalog.images.remove('app:1'), { removed: false, image: { id } });
+  t.match(catalog.images.remove('app:1'), { removed: false, id, untagged: ['app:1'] });
   t.equal(catalog.images.get('app').name, 'app');
   t.match(catalog.images.remove('app'), { removed: true });
   t.same(catalog.images.all(), []);
