@@ -68,10 +68,20 @@ export function checkMounted(system: Exclude<System, 'bare'>, point: string): vo
 }
 
 function hasRing(pid: number): boolean {
+  const directory = `/proc/${pid}/fd`;
   try {
-    return fs.readdirSync(`/proc/${pid}/fd`).some((fd) => fs.readlinkSync(`/proc/${pid}/fd/${fd}`) === 'anon_inode:[io_uring]');
+    return fs.readdirSync(directory).some((fd) => linkOf(`${directory}/${fd}`) === 'anon_inode:[io_uring]');
   } catch {
-    return false; // it ended, or closed a descriptor, while we looked
+    return false; // it ended while we looked
+  }
+}
+
+/** Undefined: it was closed meanwhile. */
+function linkOf(file: string): string | undefined {
+  try {
+    return fs.readlinkSync(file);
+  } catch {
+    return undefined;
   }
 }
 
