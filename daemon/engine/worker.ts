@@ -8,7 +8,7 @@ import { Errno } from '../errno';
 import { onTrouble } from '../layers/trouble';
 import { type Level, type Log, openLineLog } from '../log';
 import { Control, Limits, MountState, MountWord, WorkerSlot } from '../overlay/table/layout';
-import { Memory } from '../overlay/table/memory';
+import { Memory, TableFull } from '../overlay/table/memory';
 import { Table } from '../overlay/table/table';
 import { WorkerContext } from '../overlay/worker';
 import { Affinity } from './affinity';
@@ -221,16 +221,31 @@ class Worker {
     if (this.readAheadInMounts()) this.beginToRead(ReadAhead.NOBODY);
   }
 
+  /** It may be stuck in a layer as a request may be, and is watched as such. */
   private readAheadInMounts(): boolean {
     const { epochs } = this.context.table;
+    const busy = workerSlot(this.start.worker) + WorkerSlot.BUSY_SINCE;
     let more = false;
+    this.wakeWatch();
+    Atomics.store(this.i32, busy, this.clock.now());
     epochs.enter();
     try {
-      for (const attached of this.mounts) if (attached?.ended === false && attached.operations.readAhead?.() === true) more = true;
+      for (const attached of this.mounts) if (attached?.ended === false && this.readAheadIn(attached)) more = true;
     } finally {
       epochs.leave();
+      Atomics.store(this.i32, busy, 0);
     }
     return more;
+  }
+
+  /** Nobody has asked for it: nobody is to hear of what goes wrong, least of all that the table is full. */
+  private readAheadIn({ mount, operations }: Attached): boolean {
+    try {
+      return operations.readAhead?.() === true;
+    } catch (error) {
+      if (!(error instanceof TableFull)) this.log.error({ err: error, mount }, 'reading ahead failed');
+      return false;
+    }
   }
 
   private serve(mount: number): void {

@@ -29,6 +29,17 @@ for (const workers of [1, 3]) {
       t.match(errors[0], { operation: 'READ', err: { message: 'thrown on purpose', stack: /stand-in/ } });
     });
 
+    t.test('who reads ahead and fails is no trouble to anybody', async (t) => {
+      for (const file of ['ahead-full', 'ahead-throws']) {
+        t.match(await read(`${point}/${file}`), { status: 0, stdout: 'wished' });
+        await new Promise((resolve) => setTimeout(resolve, 200));
+        t.match(await read(`${point}/hello`), { status: 0 });
+      }
+      const errors = engine.lines().filter(({ msg }) => msg === 'reading ahead failed');
+      if (workers === 1) t.equal(errors.length, 0, 'there is nobody to do it');
+      else t.match(errors, [{ err: { message: 'ahead on purpose' } }], 'a full table is not worth a line');
+    });
+
     t.test('replies as large as a request may ask for', async (t) => {
       const { stdout } = await run('sh', ['-c', `dd if=${point}/huge bs=1M count=8 status=none | wc -c`], { timeoutMs: 15_000 });
       t.equal(stdout.trim(), String(8 << 20));

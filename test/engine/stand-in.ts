@@ -20,10 +20,31 @@ const enum Word {
   /** requests that were dispatched and set aside, in all */ ASIDE = 101,
   UNDELIVERED = 102,
   DETACHED = 103,
+  /** what is to happen to who reads ahead: AheadFails */ AHEAD = 104,
 }
 
-const FILES = ['hello', 'throws', 'full', 'aside', 'blocks', 'job', 'held', 'dies', 'state', 'release', 'huge'] as const;
+const FILES = [
+  'hello',
+  'throws',
+  'full',
+  'ahead-throws',
+  'ahead-full',
+  'aside',
+  'blocks',
+  'job',
+  'held',
+  'dies',
+  'state',
+  'release',
+  'huge',
+] as const;
 type Name = (typeof FILES)[number];
+
+const enum AheadFails {
+  NOT,
+  THROWS,
+  FULL,
+}
 
 const FIRST_NODE = 2;
 const DIRECTORY = 0o40755;
@@ -70,6 +91,13 @@ export class OverlayMount implements op.Operations {
     Atomics.add(this.i32, Word.DETACHED, 1);
   }
 
+  readAhead(): boolean {
+    const fails = Atomics.exchange(this.i32, Word.AHEAD, AheadFails.NOT);
+    if (fails === (AheadFails.THROWS as number)) throw new Error('ahead on purpose');
+    if (fails === (AheadFails.FULL as number)) throw new TableFull('full on purpose');
+    return false;
+  }
+
   undelivered(): void {
     Atomics.add(this.i32, Word.UNDELIVERED, 1);
   }
@@ -109,6 +137,10 @@ export class OverlayMount implements op.Operations {
         throw new Error('thrown on purpose');
       case 'full':
         throw new TableFull('full on purpose');
+      case 'ahead-throws':
+        return this.wishAhead(AheadFails.THROWS, reply);
+      case 'ahead-full':
+        return this.wishAhead(AheadFails.FULL, reply);
       case 'aside':
         return Atomics.load(this.i32, Word.GATE) === 0 ? this.setAside() : this.text(reply, 'released');
       case 'blocks':
@@ -162,6 +194,12 @@ export class OverlayMount implements op.Operations {
     const result = i32[(context.job + JobSlot.result) / 4];
     context.table.giveJob(context.job);
     return this.text(reply, `job: ${result}`);
+  }
+
+  private wishAhead(fails: AheadFails, reply: op.Reply): number {
+    Atomics.store(this.i32, Word.AHEAD, fails);
+    this.context.readAhead();
+    return this.text(reply, 'wished');
   }
 
   /** A job that runs until the gate opens; its slot looks as if the pool had it. */
