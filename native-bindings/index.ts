@@ -72,7 +72,8 @@ export const enum JobFlag {
 /** Kinds of slow job; see {@link Native.jobSubmit}. */
 export const enum JobKind {
   /** copy a byte range from fd a to fd b, same offsets: FICLONE when whole, else holes kept (SEEK_DATA) and copy_file_range, falling
-   * back to read and write; then ftruncate b to the end of the range, but for JobFlag.KEEP_SIZE; with JobFlag.FSYNC, fsync b. Result 0. */
+   * back to read and write; then ftruncate b to the end of the range, but for JobFlag.KEEP_SIZE; with
+   * JobFlag.FSYNC, fsync b, unless its blocks are a clone's: what is renamed after it is never seen without them. Result 0. */
   COPY = 1,
   /** fsync(a); with flag 1 fdatasync(a) */ FSYNC = 2,
   /** syncfs(a) */ SYNCFS = 3,

@@ -137,11 +137,11 @@ static int32_t runCopy(struct Slot *slot) {
   struct stat st;
   if (slot->offset < 0 || slot->length < 0 || __builtin_add_overflow(slot->offset, slot->length, &end)) return -EINVAL;
   if (fstat(slot->a, &st) < 0) return -errno;
-  int32_t error;
-  if (slot->offset == 0 && end >= st.st_size && ioctl(slot->b, FICLONE, slot->a) == 0) error = clearRange(slot->b, st.st_size, end);
-  else error = copySparse(slot, end);
+  bool cloned = slot->offset == 0 && end >= st.st_size && ioctl(slot->b, FICLONE, slot->a) == 0;
+  int32_t error = cloned ? clearRange(slot->b, st.st_size, end) : copySparse(slot, end);
   if (error == 0 && !(slot->flags & 2)) error = result(RETRY(ftruncate(slot->b, end)));
-  if (error == 0 && (slot->flags & 1)) error = result(RETRY(fsync(slot->b)));
+  // A clone shares blocks that are on the disk, and comes before the rename in the file system's log: as fs/overlayfs/copy_up.c has it.
+  if (error == 0 && (slot->flags & 1) && !cloned) error = result(RETRY(fsync(slot->b)));
   if (error == 0) atomic_store_explicit(&slot->progress, slot->length, memory_order_relaxed);
   return error;
 }

@@ -8,6 +8,7 @@ import t from 'tap';
 import { build, sparse, type Tree } from '../support/layers.js';
 import { leftBehind } from '../support/leaks.js';
 import { disk, type Disk, type Kind } from '../support/loops.js';
+import { must, unmount } from '../support/mounts.js';
 import { script } from '../support/script.js';
 import { runOperations } from '../support/syscalls.js';
 import { type Mounted, target } from '../support/targets.js';
@@ -248,6 +249,47 @@ t.test('fsync reaches the disk, of data, of copied-up data, of new names; syncfs
   } finally {
     await mounted.teardown();
     await one.remove();
+  }
+});
+
+/** Ends a file system as a power cut would: XFS_IOC_GOINGDOWN of <xfs/xfs_fs.h>, with its log flushed or without. */
+const GO_DOWN =
+  'import fcntl, os, struct, sys; fcntl.ioctl(os.open(sys.argv[1], os.O_RDONLY), 0x8004587D, struct.pack("I", int(sys.argv[2])))';
+
+t.test('a power cut after a copy-up by reflink: the whole file, or the lower', async (t) => {
+  for (const [flush, when] of [
+    [1, 'with the log written'],
+    [2, 'with the log lost'],
+  ] as const) {
+    await on(['xfs'], async ([{ directory, image }]) => {
+      const lower = path.join(directory, 'lower');
+      fs.mkdirSync(lower);
+      await build(lower, { f: sparse(3 << 20, [[0, 3 << 20]]) });
+      const content = fs.readFileSync(path.join(lower, 'f'));
+      await must('sync', ['-f', lower]);
+      const mounted = await target('plyfs').setup([lower], { upperIn: directory });
+      const copy = path.join(mounted.upper, 'f');
+      try {
+        await must('sync', ['-f', lower]); // the directories of the upper
+        const seen = await runOperations(mounted.mountpoint, script('open a f flags=O_RDWR'));
+        t.same(
+          seen.map(({ error }) => error),
+          ['ok'],
+        );
+        t.equal(fs.statSync(copy).size, content.length, 'it was copied up');
+        await must('python3', ['-c', GO_DOWN, directory, String(flush)]);
+        t.throws(() => fs.readdirSync(mounted.upper), { code: 'EIO' }, 'the disk is gone');
+        await mounted.unmount();
+        await unmount(directory);
+        await must('mount', ['-t', 'xfs', '-o', 'loop', image, directory]);
+        const is = fs.existsSync(copy);
+        if (flush === 1) t.ok(is, `${when}: there`);
+        if (is) t.ok(fs.readFileSync(copy).equals(content), `${when}: whole`);
+        t.ok(fs.readFileSync(path.join(lower, 'f')).equals(content), `${when}: the lower is as it was`);
+      } finally {
+        await mounted.teardown();
+      }
+    });
   }
 });
 
