@@ -83,6 +83,10 @@ export class Session {
       const message = data - STORE_DATA;
       return native.send(device, message, this.notifier.store(message, nodeid, 0, 0, size)) >= 0;
     };
+    context.forgetAttributes = (device, nodeid) => {
+      const message = context.scratch.words;
+      native.send(device, message, this.notifier.invalInode(message, nodeid, -1, -1, 0, 0)); // ENOENT: a new node, of which it knows none
+    };
   }
 
   /** Serves the requests that wait at a mount's device, some at most. False: the kernel has let go of the mount. */

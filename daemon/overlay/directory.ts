@@ -68,6 +68,8 @@ export function unload(m: Mount, directory: number): void {
 }
 
 const SEEK_SET = 0;
+/** setxattr(2): EEXIST if it is there */
+const XATTR_CREATE = 1;
 
 /** A lower said that nothing below it counts. */
 const OPAQUE = 1;
@@ -355,15 +357,19 @@ function keepNumbers(m: Mount, directory: number, foreign: readonly number[]): v
   const { i32, u32, table, names } = m;
   const place = m.upperDirectory(directory);
   const { value } = m.scratch;
+  const written = (dentry: number): boolean => {
+    if (m.disk.getxattr(place, table.name(dentry), names.ino, value, 8) !== 8) return false;
+    i32[dentry + Dentry.INO_LOW] = u32[value >> 2];
+    i32[dentry + Dentry.INO_HIGH] = u32[(value >> 2) + 1];
+    return true;
+  };
   for (const dentry of foreign) {
-    if (m.disk.getxattr(place, table.name(dentry), names.ino, value, 8) === 8) {
-      i32[dentry + Dentry.INO_LOW] = u32[value >> 2];
-      i32[dentry + Dentry.INO_HIGH] = u32[(value >> 2) + 1];
-      continue;
-    }
+    if (written(dentry)) continue;
     i32[value >> 2] = i32[dentry + Dentry.INO_LOW];
     i32[(value >> 2) + 1] = i32[dentry + Dentry.INO_HIGH];
-    // where it cannot be written (a full disk) the number is good until the next mount
-    m.disk.setxattr(place, table.name(dentry), names.ino, value, 8, 0);
+    // Another worker may be loading the directory of its other name: one number for both. Where none can be written (a full disk) it is good until
+    // the next mount.
+    const result = m.disk.setxattr(place, table.name(dentry), names.ino, value, 8, XATTR_CREATE);
+    if (result === -Errno.EEXIST) written(dentry);
   }
 }

@@ -86,7 +86,10 @@ export function grant(m: Mount, node: number, writable: boolean, readWrite: bool
       return write;
     }
     i32[node + Inode.OPEN_PASSTHROUGH]++;
-    if (readWrite) m.setFlags(node, InodeFlags.UNSEEN_STORES);
+    if (readWrite && (flags & InodeFlags.UNSEEN_STORES) === 0) {
+      m.setFlags(node, InodeFlags.UNSEEN_STORES);
+      m.context.forgetAttributes(m.device, m.nodeid(node));
+    }
     return write | Handle.PASSTHROUGH;
   } finally {
     m.unlock(node);

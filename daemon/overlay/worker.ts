@@ -72,6 +72,12 @@ export class WorkerContext {
   /** Puts `size` bytes at `data`, with HEADROOM before them, into the kernel's page cache as the beginning of a file; false: it has not taken them. */
   store: (device: number, nodeid: number, data: number, size: number) => boolean = () => false;
 
+  /**
+   * Has the kernel forget the attributes of a node, before the answer: from then on it asks, and is told when to ask again. That waits for nobody, so
+   * locks may be held.
+   */
+  forgetAttributes: (device: number, nodeid: number) => void = () => undefined;
+
   /** There is something to be loaded before it is asked for: another worker is to call OverlayMount.readAhead. */
   readAhead: () => void = () => undefined;
 

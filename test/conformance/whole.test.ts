@@ -42,6 +42,71 @@ async function play(mount: Mounted, text: string, timeoutMs = 60_000): Promise<O
 
 const errors = (outcomes: readonly Outcome[]): string[] => outcomes.map(({ error }) => error);
 
+// ---- times -----------------------------------------------------------------------------------------------------------------------------
+
+/** The helper asks for all attributes, and so for atime, of which the kernel is never sure: stat(1) with %Y asks for mtime alone, which it may have cached. */
+const STORE = String.raw`
+stat -c %Y "$1" >/dev/null
+python3 -c 'import mmap, os, sys
+page = mmap.mmap(os.open(sys.argv[1], os.O_RDWR), 4096)
+page[:5] = b"store"
+os._exit(0)' "$1"
+stat -c %Y "$1"`;
+
+t.test('a store through a mapping shows in mtime at once, of a file that was looked at before', async (t) => {
+  const old = file('x'.repeat(8192), { mtime: '1000000000' });
+  await mounted(
+    'plyfs',
+    [{ lower: old }],
+    async (mount) => {
+      const at = (name: string): string => path.join(mount.mountpoint, name);
+      await must('sh', ['-c', 'head -c 8192 /dev/zero >"$1" && touch -d @1000000000 "$1"', 'sh', at('new')]);
+      for (const name of ['lower', 'upper', 'new']) {
+        const seconds = Number(await must('sh', ['-c', STORE, 'sh', at(name)]));
+        t.equal(seconds, Math.floor(fs.statSync(path.join(mount.upper, name)).mtimeMs / 1000), name);
+        t.ok(seconds > 1_000_000_000, `${name} was stored to`);
+      }
+    },
+    { upper: { upper: old } },
+  );
+});
+
+// ---- inode numbers ---------------------------------------------------------------------------------------------------------------------
+
+t.test('two names that the kernel gave a file have one number, whichever directories are read at once', async (t) => {
+  const PAIRS = Array.from({ length: 300 }, (_, i) => i);
+  const kernel = await target('kernel-overlay').setup([
+    Object.fromEntries(
+      PAIRS.flatMap((i): [string, ReturnType<typeof file>][] => [
+        [`a${i}/f`, file('x')],
+        [`b${i}/other`, file('y')],
+      ]),
+    ),
+  ]);
+  try {
+    const play = (mount: Mounted, text: string): Promise<string> => must('sh', ['-c', text], { cwd: mount.mountpoint });
+    await play(kernel, 'for i in $(seq 0 299); do ln a$i/f b$i/g || exit; done');
+    await kernel.unmount();
+    const ours = await target('plyfs').setup(kernel.lowers, { upper: { upper: kernel.upper, work: kernel.work } });
+    try {
+      const numbers = async (directory: string, name: string): Promise<string[]> => {
+        const text = await play(ours, `for i in $(seq 0 299); do echo ${directory}$i; done | xargs ls -i1`);
+        return [...text.matchAll(/^ *([0-9]+) (.*)$/gm)].filter((match) => match[2] === name).map((match) => match[1]);
+      };
+      const [of, at] = await Promise.all([numbers('a', 'f'), numbers('b', 'g')]);
+      t.equal(of.length, PAIRS.length);
+      t.same(
+        of.filter((number, i) => number !== at[i]),
+        [],
+      );
+    } finally {
+      await ours.teardown();
+    }
+  } finally {
+    await kernel.teardown();
+  }
+});
+
 // ---- deep ------------------------------------------------------------------------------------------------------------------------------
 
 const DEPTH = 25;
