@@ -107,6 +107,37 @@ t.test('two names that the kernel gave a file have one number, whichever directo
   }
 });
 
+// ---- renaming while reading --------------------------------------------------------------------------------------------------------------
+
+const RENAME_EACH = String.raw`
+import os, sys
+seen = 0
+with os.scandir(sys.argv[1]) as entries:
+    for entry in entries:
+        seen += 1
+        if seen == 20000: break
+        path = entry.path
+        os.rename(path, path + ".new")
+        if sys.argv[2] == "back": os.rename(path + ".new", path)
+print(seen, len(os.listdir(sys.argv[1])))`;
+
+t.test('whoever renames every file that a directory shows comes to an end', async (t) => {
+  await mounted('plyfs', [{ 'lower/f': 'x' }], async (mount) => {
+    const files = Array.from({ length: 3000 }, (_, i) => `write d/f${i} x flags=O_CREAT`).join('\n');
+    t.same([...new Set(errors(await play(mount, `mkdir d\n${files}`)))], ['ok']);
+    for (const how of ['back', 'away']) {
+      const said = await must('python3', ['-c', RENAME_EACH, path.join(mount.mountpoint, 'd'), how]);
+      t.equal(said, '3000 3000\n', `${how}: each is seen once`);
+    }
+  });
+  const lower = Object.fromEntries(Array.from({ length: 1000 }, (_, i) => [`d/f${i}`, 'x']));
+  await mounted('plyfs', [lower], async (mount) => {
+    const [seen, there] = (await must('python3', ['-c', RENAME_EACH, path.join(mount.mountpoint, 'd'), 'away'])).split(' ').map(Number);
+    t.ok(seen <= 2000, `of a lower: ${seen}, at most twice`);
+    t.equal(there, 1000);
+  });
+});
+
 // ---- deep ------------------------------------------------------------------------------------------------------------------------------
 
 const DEPTH = 25;

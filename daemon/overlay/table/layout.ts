@@ -246,7 +246,7 @@ export const enum Dentry {
   HASH_NEXT = 2,
   NEXT = 3,
   PREVIOUS = 4,
-  /** serial within the directory, never used again while the directory's node lives */ COOKIE = 5,
+  /** serial within the directory, never used again while the directory's node lives, but by a new name of the same file */ COOKIE = 5,
   /** inode record; 0: none made yet */ INODE = 6,
   /** bits 0-3 DT_* type; DentryFlags; bits 16-23 length of the name */ FLAGS = 7,
   /** position + 1 in the parent's LOWERS of the topmost lower that has the name; 0: none */ LOWER = 8,

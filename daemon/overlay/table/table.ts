@@ -193,6 +193,25 @@ export class Table {
     this.epochs.retire(dentry);
   }
 
+  /**
+   * Gives `dentry`, which was just made, the place of `other` in their directory: readers find it once, before or after it got its name. The caller holds
+   * the directory's lock, and removes `other` next.
+   */
+  takePlace(dentry: number, other: number): void {
+    const { i32 } = this;
+    const parent = i32[dentry + Dentry.PARENT];
+    const last = i32[dentry + Dentry.PREVIOUS]; // it hangs at the end
+    i32[dentry + Dentry.COOKIE] = i32[other + Dentry.COOKIE];
+    if (last === other) return;
+    const next = i32[other + Dentry.NEXT];
+    i32[last + Dentry.NEXT] = 0;
+    i32[parent + Inode.LAST] = last;
+    i32[dentry + Dentry.PREVIOUS] = other;
+    i32[dentry + Dentry.NEXT] = next;
+    i32[next + Dentry.PREVIOUS] = dentry;
+    i32[other + Dentry.NEXT] = dentry;
+  }
+
   /** Changes a dentry's flags (not the name's length); ENTRIES follows the whiteout bit. The caller holds the directory's lock. */
   setDentryFlags(dentry: number, flags: number): void {
     const { i32 } = this;
