@@ -130,7 +130,6 @@ function make(m: Mount, op: Make, mode: number, maker: Maker): number {
   const directory = directoryOf(m, op.node);
   if (directory < 0) return directory;
   if (isReserved(m, op.name)) return -Errno.EINVAL;
-  if (!mayOwn(m, op)) return -Errno.EOVERFLOW;
   const upper = copyUpDirectory(m, directory);
   if (upper < 0) return upper;
   m.lock(directory);
@@ -139,11 +138,6 @@ function make(m: Mount, op: Make, mode: number, maker: Maker): number {
   } finally {
     m.unlock(directory);
   }
-}
-
-/** Can what the caller makes be kept as the caller's? In a user namespace that does not map its ids it would be EOVERFLOW too (path_resolution(7)). */
-function mayOwn(m: Mount, { uid, gid }: Make): boolean {
-  return m.view === undefined || m.view.squashes || (m.keptUid(uid) >= 0 && m.keptGid(gid) >= 0);
 }
 
 function makeLocked(m: Mount, op: Make, directory: number, mode: number, maker: Maker): number {
@@ -230,8 +224,8 @@ function giveAway(m: Mount, directory: number, op: Make, mode: number, fd: numbe
   const { u32, scratch } = m;
   const setgid = (u32[directory + Inode.MODE] & Mode.SETGID) !== 0;
   const inherited = setgid ? u32[directory + Inode.GID] : 0;
-  const uid = m.keptUid(op.uid);
-  const gid = setgid ? inherited : m.keptGid(op.gid);
+  const uid = m.view === undefined ? op.uid : m.view.makerUid(op.uid);
+  const gid = setgid ? inherited : m.view === undefined ? op.gid : m.view.makerGid(op.gid);
   const type = mode & Mode.TYPE;
   if (m.upper instanceof OverriddenUpper) {
     const bits = type === Mode.DIRECTORY && setgid ? mode | Mode.SETGID : mode;
@@ -311,7 +305,6 @@ export function tmpfile(m: Mount, op: Create, reply: Reply): number {
   if (!m.writable) return -Errno.EROFS;
   const directory = directoryOf(m, op.node);
   if (directory < 0) return directory;
-  if (!mayOwn(m, op)) return -Errno.EOVERFLOW;
   const upper = copyUpDirectory(m, directory);
   if (upper < 0) return upper;
   const fd = m.upperDirectory(directory);

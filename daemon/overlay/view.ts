@@ -120,6 +120,20 @@ export class View {
   keptGid(id: number): number {
     return backward(this.gids, id);
   }
+
+  /**
+   * The owner on disk of what somebody makes. For a caller that is mapped to none (a container's manager, outside of its ids) that is the overflow id, as
+   * with fuse-overlayfs: whoever makes something for a container gives it away next.
+   */
+  makerUid(id: number): number {
+    const kept = this.keptUid(id);
+    return kept < 0 ? this.nobody : kept;
+  }
+
+  makerGid(id: number): number {
+    const kept = this.keptGid(id);
+    return kept < 0 ? this.nogroup : kept;
+  }
 }
 
 /** Where ranges overlap the last one counts, as with fuse-overlayfs. */
