@@ -43,7 +43,8 @@ const TYPES: Readonly<Record<string, Mode>> = { pipe: Mode.FIFO, socket: Mode.SO
  */
 function readOverride({ u8, u32, xattr, value }: OverridePlace, fd: number, name: number, stat: number): number {
   const length = disk.getxattr(fd, name, xattr, value, OVERRIDE_BYTES);
-  if (length === -Errno.ENODATA || length === -Errno.EOPNOTSUPP || length === -Errno.EPERM) return 0;
+  // user.* xattrs are read by whoever may read the file: of one that cannot be read its own attributes show
+  if (length === -Errno.ENODATA || length === -Errno.EOPNOTSUPP || length === -Errno.EPERM || length === -Errno.EACCES) return 0;
   if (length < 0) return length === -Errno.ERANGE ? -Errno.EINVAL : length;
   const text = Buffer.from(u8.buffer, u8.byteOffset + value, length)
     .toString('latin1')

@@ -6,6 +6,7 @@ import fs from 'node:fs';
 import path from 'node:path';
 import t, { type Test } from 'tap';
 import { CANNOT, kill, leftBehind, Plyd, until } from '../plyd/daemon.js';
+import { importToCatalog } from '../support/imported.js';
 import { removeDirectory, temporaryDirectory } from '../support/leaks.js';
 import { mounts, must, run, tearAway } from '../support/mounts.js';
 import { plyfsBinary } from '../support/targets.js';
@@ -377,6 +378,51 @@ test('a mapping outlives the engine: plyd mounts it again as it was', async (t, 
   } finally {
     t.same(await plyd.cleanUp(), []);
   }
+});
+
+test('imported layers are mapped too, and what changed is told as it is kept', async (t, place) => {
+  await place.sh(LOWER);
+  const plyd = new Plyd();
+  try {
+    const layer = await importToCatalog(plyd.root, path.join(place.base, 'l'));
+    await plyd.start();
+    await plyd.must('POST', '/v1/images', { name: 'img', layers: [layer] });
+    await plyd.must('POST', '/v1/containers', { image: 'img', name: 'plain' });
+    await plyd.must('POST', '/v1/containers', { image: 'img', name: 'mapped', options: MAPPED });
+    const refused = await plyd.refused('POST', '/v1/containers', { image: 'img', name: 'kept', options: 'xattr_permissions=2' });
+    t.match(refused.message, /xattr_permissions is not for containers/);
+    const [plain, mapped] = [(await plyd.begin('plain')).mountpoint!, (await plyd.begin('mapped')).mountpoint!];
+    const owners = (point: string): Promise<string> => place.sh(`cd ${point} && stat -c %u:%g a d d/b d/other s | tr '\\n' ' '`);
+    t.equal(await owners(plain), '5:6 7:8 0:0 4000:4001 3:4 ');
+    t.equal(await owners(mapped), '105:206 107:208 100:200 65534:65534 103:204 ');
+    await place.sh(`echo more >>${mapped}/a; chown 110:210 ${mapped}/d/b`);
+    t.equal(await owners(mapped), '105:206 107:208 110:210 65534:65534 103:204 ');
+    t.equal(await owners(plain), '5:6 7:8 0:0 4000:4001 3:4 ');
+    const { upper } = await plyd.container('mapped');
+    t.equal(await place.sh(`cd ${upper} && stat -c %u:%g a d d/b | tr '\\n' ' '`), '5:6 7:8 10:10 ');
+    for (const name of ['plain', 'mapped']) await plyd.end(name);
+  } finally {
+    t.same(await plyd.cleanUp(), []);
+  }
+});
+
+test('xattr_permissions=2 in a user namespace of one id: modes and owners that could not be set are kept', async (t, place) => {
+  await place.sh(
+    `${LOWER}; setfattr -n user.fuseoverlayfs.override_stat -v 0:0:755 l; setfattr -n user.fuseoverlayfs.override_stat -v 0:0:4711 l/a`,
+  );
+  await place.sh('rm l/d/other; chown -hR 0:0 l; chmod 0 l/d/b; mkdir m m.u m.w');
+  const script = [
+    '"$0" -o lowerdir=l,upperdir=m.u,workdir=m.w,xattr_permissions=2 m',
+    'stat -c "%a %u:%g" m/a m/d/b',
+    'mkdir m/new; echo n >m/new/f; chmod 2700 m/new; chmod 4755 m/new/f; ln -s f m/new/s; chown -h 0:0 m/new/s; chmod 400 m/d/b',
+    'stat -c "%a %u:%g" m/new m/new/f m/d/b',
+    'umount m',
+  ];
+  const env = { ...process.env, PLY_SOCKET: place.socket };
+  const done = await run('unshare', ['-rm', 'sh', '-ec', script.join('\n'), plyfsBinary], { cwd: place.base, timeoutMs: LIMIT_MS, env });
+  t.match(done, { status: 0, stderr: '', stdout: '4711 0:0\n0 0:0\n2700 0:0\n4755 0:0\n400 0:0\n' });
+  t.equal(await place.sh('stat -c %a m.u/new m.u/new/f m.u/d/b | tr "\\n" " "'), '755 755 755 ', 'on disk no bit gives rights');
+  t.match(await place.sh('getfattr -dm - -R m.u'), /user.fuseoverlayfs.override_stat="0:0:4755"/);
 });
 
 void t.test('nothing is left behind', async (t) => t.same(await leftBehind(), []));
