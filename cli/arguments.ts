@@ -42,7 +42,12 @@ Options (others, and empty ones, are ignored):
   passthrough=auto|always|never   let the kernel read and write files itself (auto: where that is safe)
   max_stack_depth=1|2   2: layers on an overlay mount can be passed through; 1: this mount can be a layer of an overlay mount (1)
   sharelowers                     the lowers never change: mounts of the same lowers in one engine know them once
-  squash_to_uid=N, squash_to_gid=N   show everything as owned by N
+  uidmapping=A:B:N[:A:B:N...], gidmapping=...   show ids A to A+N-1 of the layers as B and up, and keep B and up as A
+  squash_to_root, squash_to_uid=N, squash_to_gid=N   show everything as owned by root, or N
+  xattr_permissions=1|2           keep owners and modes in xattrs: security.fuseoverlayfs.override_stat (1), or a user's (2)
+  static_nlink                    show one link for every directory
+  timeout=SECONDS                 ask again for names and attributes after that long (never)
+  fsync=0                         as volatile
   fsname=NAME       the mount's source in /proc/mounts (plyfs)
   workers=N         threads that serve (one per CPU, at most 8)
   transport=auto|dev|uring   how requests come from the kernel: over io_uring, or /dev/fuse (auto: io_uring where it is switched on)

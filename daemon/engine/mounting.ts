@@ -8,11 +8,12 @@ import type { WorkerContext } from '../overlay/worker';
 import { Opcode } from '../protocol/abi';
 import { Decoder } from '../protocol/decode';
 import { Encoder } from '../protocol/encode';
+import { FOREVER } from '../protocol/operations';
 import { type Capabilities, DEFAULT_WISHES, negotiate, type Negotiation } from '../protocol/negotiation';
 import { type Buffers, makeBuffers } from './channel';
 import type { TransportInfo } from './control';
 import { Interrupts } from './interrupts';
-import type { ImportedLayers, MountSpec, Overlay } from './overlay';
+import type { ImportedLayers, MountSpec, Overlay, ViewSpec } from './overlay';
 import { mayPassThrough, mayUseTrusted } from './privileges';
 import { ringBytes, RING_PAGES } from './ring';
 import { AS_ASKED, hindrance, insteadOfUring, OVER_URING, ringFailure } from './transport';
@@ -79,8 +80,8 @@ export class Mounting {
       ...(imported && { imported }),
       deviceFd: device,
       flags: flagsOf(options, agreed.capabilities),
-      squashUid: options.squashUid ?? -1,
-      squashGid: options.squashGid ?? -1,
+      view: viewOf(options),
+      xattrPermissions: options.xattrPermissions,
       level,
       share: options.share,
     };
@@ -269,8 +270,12 @@ function wishesOf(options: MountOptions, transport: TransportInfo): typeof DEFAU
     ringPages: RING_PAGES,
     passthrough: options.passthrough !== 'never' && mayPassThrough(),
     maxStackDepth: options.maxStackDepth,
-    posixAcl: options.acl && options.xattrs,
+    posixAcl: options.acl && options.xattrs && options.xattrPermissions === 0,
   };
+}
+
+function viewOf({ squashUid, squashGid, uidMap, gidMap, staticNlink, timeout }: MountOptions): ViewSpec {
+  return { squashUid: squashUid ?? -1, squashGid: squashGid ?? -1, uids: uidMap, gids: gidMap, staticNlink, seconds: timeout ?? FOREVER };
 }
 
 function flagsOf(options: MountOptions, capabilities: Capabilities): number {

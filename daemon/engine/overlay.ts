@@ -1,9 +1,10 @@
 /** What the engine needs of the overlay, so that a test can have its worker loop serve something simpler over a real mount. */
 import type { Operations } from '../protocol/operations';
 import type { ImportedLayers, MountSpec } from '../overlay/setup';
+import type { ViewSpec } from '../overlay/view';
 import type { WorkerContext } from '../overlay/worker';
 
-export type { ImportedLayers, MountSpec };
+export type { ImportedLayers, MountSpec, ViewSpec };
 
 /** One worker's view of a mount. */
 export interface ServedOperations extends Operations {

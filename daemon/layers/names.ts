@@ -1,3 +1,5 @@
+import { OVERRIDE_NAMES, OVERRIDE_PREFIXES } from './override-names';
+
 /**
  * The names under which overlay marks are kept, as NUL-terminated bytes in the arena, one set per worker and mount flavour:
  * `trusted.overlay.*` (Documentation/filesystems/overlayfs.rst), or `user.overlay.*` where trusted xattrs are out of reach. What is
@@ -23,6 +25,8 @@ export class Names {
   readonly accessAcl: number;
   readonly defaultAcl: number;
   readonly fileCapability: number;
+  /** by Override (override.ts): under which owner and mode are kept */
+  readonly overrides: readonly number[];
   readonly dot: number;
   readonly empty: number;
 
@@ -54,6 +58,7 @@ export class Names {
     this.accessAcl = this.add('system.posix_acl_access');
     this.defaultAcl = this.add('system.posix_acl_default');
     this.fileCapability = this.add('security.capability');
+    this.overrides = OVERRIDE_NAMES.map((name) => this.add(name));
     this.dot = this.add('.');
     this.empty = this.add('');
     if (this.at > from + capacity) throw new RangeError('names do not fit');
@@ -73,6 +78,11 @@ export class Names {
   /** Is the xattr name at `name` one of the overlay's own (and not an escaped one of a nested overlay)? */
   isPrivate(name: number): boolean {
     return startsWith(this.u8, name, this.prefix) && !startsWith(this.u8, name + this.prefix.length, 'overlay.');
+  }
+
+  /** Is it of those under which owners and modes are kept? */
+  isOverride(name: number): boolean {
+    return OVERRIDE_PREFIXES.some((prefix) => startsWith(this.u8, name, prefix));
   }
 
   /** Is it an escaped one: `…overlay.overlay.X`, which a nested overlay calls `…overlay.X`? */

@@ -16,7 +16,7 @@ import { bytes, type Keeper } from './keeper';
 import type { LayerPlace } from './layer-tree';
 import type { Locks } from './lock';
 import { isWithin, mountTable } from './mountinfo';
-import { shown } from './options';
+import { OptionError, shown } from './options';
 import { pauseAt } from './pause';
 import { MountBusy } from './supervisor';
 
@@ -44,7 +44,11 @@ export class Containers {
     const directory = this.catalog.containerDirectory(id);
     const half = `${directory}${HALF_MADE}`;
     const [upper, work] = ['upper', 'work'].map((part) => join(directory, part));
-    this.keeper.optionsOf({ lower: this.paths(layers), upper, work, options });
+    const { xattrPermissions } = this.keeper.optionsOf({ lower: this.paths(layers), upper, work, options });
+    if (xattrPermissions !== 0)
+      throw new OptionError(
+        'xattr_permissions is not for containers: diff and commit take owners from the files; use it with plyfs or ply mount',
+      );
     return this.locks.hold(id, async () => {
       let made = false;
       try {

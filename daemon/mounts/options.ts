@@ -43,6 +43,13 @@ export interface ImportedLowers {
   ids: string[];
 }
 
+/** `count` ids from `kept` on, as they are on disk, are shown as those from `shown` on. */
+export interface IdRange {
+  kept: number;
+  shown: number;
+  count: number;
+}
+
 export interface MountOptions {
   /** byte strings, topmost first, at least one */
   lower: string[];
@@ -69,6 +76,15 @@ export interface MountOptions {
   /** everything is shown as owned by these */
   squashUid?: number;
   squashGid?: number;
+  /** ids on disk that are shown as others; empty: as they are */
+  uidMap: IdRange[];
+  gidMap: IdRange[];
+  /** owners and modes in the upper are kept in an xattr: security.fuseoverlayfs.override_stat (1), or a user.* one (2) */
+  xattrPermissions: 0 | 1 | 2;
+  /** directories show one link */
+  staticNlink: boolean;
+  /** seconds that the kernel may believe names and attributes; undefined: for ever */
+  timeout?: number;
   /** what the mount is said to be of; byte string */
   fsname?: string;
   workers?: number;
@@ -86,10 +102,18 @@ export function shown(bytes: string): string {
 
 const MAX_WORKERS = 29;
 
-type Setter = (options: MountOptions, value: string | undefined, name: string) => void;
+/** What further options mean depends on others. */
+interface Parsed extends MountOptions {
+  /** false: as `volatile` */
+  fsync: boolean;
+  /** for what squash_to_uid and squash_to_gid do not say */
+  squashToRoot: boolean;
+}
+
+type Setter = (options: Parsed, value: string | undefined, name: string) => void;
 
 const words =
-  <T extends string>(list: Readonly<Record<T, unknown>> | readonly T[], set: (options: MountOptions, word: T) => void): Setter =>
+  <T extends string>(list: Readonly<Record<T, unknown>> | readonly T[], set: (options: Parsed, word: T) => void): Setter =>
   (options, value, name) => {
     const allowed = (Array.isArray(list) ? list : Object.keys(list)) as T[];
     const word = allowed.find((one) => one === value);
@@ -103,7 +127,7 @@ const onOff = (key: 'redirect' | 'metacopy' | 'index'): Setter =>
   });
 
 const number =
-  (least: number, most: number, set: (options: MountOptions, value: number) => void): Setter =>
+  (least: number, most: number, set: (options: Parsed, value: number) => void): Setter =>
   (options, value, name) => {
     const parsed = value !== undefined && /^[0-9]{1,10}$/.test(value) ? Number(value) : NaN;
     if (!(parsed >= least && parsed <= most)) throw wrong(name, value, `a number from ${least} to ${most}`);
@@ -111,7 +135,7 @@ const number =
   };
 
 const path =
-  (set: (options: MountOptions, value: string, name: string) => void): Setter =>
+  (set: (options: Parsed, value: string, name: string) => void): Setter =>
   (options, value, name) => {
     if (value === undefined || value === '') throw wrong(name, value, 'the path of a directory');
     set(options, value, name);
@@ -123,9 +147,29 @@ const flag =
     options.flags = on ? options.flags | bits : options.flags & ~bits;
   };
 
-const always = (set: (options: MountOptions) => void): Setter => set;
+const always = (set: (options: Parsed) => void): Setter => set;
 
 const ID_MOST = 0xfffffffe;
+
+/** The kernel's, less one: i32 are words of the table. */
+const SECONDS_MOST = 0x7fffffff;
+
+/** fuse-overlayfs's: KEPT:SHOWN:COUNT and so on, between colons (in quotes: or commas); podman writes one in front too. */
+const mapping =
+  (key: 'uidMap' | 'gidMap'): Setter =>
+  (options, value = '', name) => {
+    const numbers = value.split(/[:,]/).filter((one) => one !== '');
+    const ids = numbers.map((one) => (/^[0-9]{1,10}$/.test(one) ? Number(one) : NaN));
+    const ranges: IdRange[] = [];
+    for (let at = 0; at < ids.length; at += 3) ranges.push({ kept: ids[at], shown: ids[at + 1], count: ids[at + 2] });
+    const isRange = ({ kept, shown, count }: IdRange): boolean => kept + count <= ID_MOST + 1 && shown + count <= ID_MOST + 1;
+    if (ids.length % 3 !== 0 || !ranges.every(isRange))
+      throw wrong(name, value, 'ID ON DISK:ID SHOWN:HOW MANY, any number of times, between colons, as in 0:1000:1:1:100000:65536');
+    options[key] = ranges.filter(({ count }) => count > 0);
+  };
+
+/** fuse-overlayfs has numbers where there could be a word: 0 is no. */
+const zeroOrOne = (set: (options: Parsed, on: boolean) => void): Setter => number(0, 1, (options, value) => set(options, value === 1));
 
 const SETTERS: Readonly<Record<string, Setter>> = {
   lowerdir: path((options, value, name) => {
@@ -144,9 +188,27 @@ const SETTERS: Readonly<Record<string, Setter>> = {
   noacl: always((options) => (options.acl = false)),
   acl: always((options) => (options.acl = true)),
   sharelowers: always((options) => (options.share = true)),
-  noxattrs: always((options) => (options.xattrs = false)),
+  // fuse-overlayfs has a number there
+  noxattrs: (options, value, name) => {
+    if (value === undefined) options.xattrs = false;
+    else zeroOrOne((own, on) => (own.xattrs = !on))(options, value, name);
+  },
+  uidmapping: mapping('uidMap'),
+  gidmapping: mapping('gidMap'),
+  squash_to_root: always((options) => (options.squashToRoot = true)),
   squash_to_uid: number(0, ID_MOST, (options, value) => (options.squashUid = value)),
   squash_to_gid: number(0, ID_MOST, (options, value) => (options.squashGid = value)),
+  xattr_permissions: number(0, 2, (options, value) => (options.xattrPermissions = value as 0 | 1 | 2)),
+  static_nlink: always((options) => (options.staticNlink = true)),
+  fsync: zeroOrOne((options, on) => (options.fsync = on)),
+  timeout: (options, value = '', name) => {
+    if (!/^[0-9]+(\.[0-9]*)?(e[0-9]{1,2})?$/i.test(value)) throw wrong(name, value, 'a number of seconds');
+    options.timeout = Math.min(Math.floor(Number(value)), SECONDS_MOST);
+  },
+  plugins: (_options, value = '') => {
+    if (value !== '')
+      throw new OptionError(`option plugins ("${shown(value)}"): plyfs loads no plugins of fuse-overlayfs; leave the option out`);
+  },
   fsname: (options, value) => {
     if (value !== undefined && value !== '') options.fsname = unescape(value);
   },
@@ -178,6 +240,13 @@ const SETTERS: Readonly<Record<string, Setter>> = {
   async: flag(MountFlag.SYNCHRONOUS, false),
   dirsync: flag(MountFlag.DIRSYNC),
 
+  // fuse-overlayfs's own, without an effect here: there is a worker for every CPU, every write reaches the upper before it is answered, inode numbers cost
+  // nothing, and labels are the kernel's to give (fuse-overlayfs does nothing with context either).
+  threaded: number(0, 0x7fffffff, () => undefined),
+  writeback: zeroOrOne(() => undefined),
+  fast_ino: number(0, 0x7fffffff, () => undefined),
+  context: always(() => undefined),
+
   // What every plyfs mount has.
   allow_other: always(() => undefined),
   default_permissions: always(() => undefined),
@@ -186,7 +255,7 @@ const SETTERS: Readonly<Record<string, Setter>> = {
 
 /** `text` is a byte string. Throws OptionError. */
 export function parseOptions(text: string): MountOptions {
-  const options: MountOptions = {
+  const options: Parsed = {
     lower: [],
     flags: 0,
     volatile: false,
@@ -198,6 +267,12 @@ export function parseOptions(text: string): MountOptions {
     acl: true,
     xattrs: true,
     share: false,
+    uidMap: [],
+    gidMap: [],
+    xattrPermissions: 0,
+    staticNlink: false,
+    fsync: true,
+    squashToRoot: false,
     ignored: [],
   };
   for (const option of splitOptions(text)) {
@@ -208,7 +283,13 @@ export function parseOptions(text: string): MountOptions {
     else setter(options, equals < 0 ? undefined : unquote(option.slice(equals + 1)), name);
   }
   checkTogether(options);
-  return options;
+  const { fsync, squashToRoot, ...settled } = options;
+  if (!fsync) settled.volatile = true;
+  if (squashToRoot) {
+    settled.squashUid ??= 0;
+    settled.squashGid ??= 0;
+  }
+  return settled;
 }
 
 /** What else the text says than the directories; a byte string. */

@@ -4,7 +4,7 @@ import { disk, Mode } from '../layers/disk';
 import { StatRecord } from '../layers/records';
 import { type Caller, Fattr, type Getattr, type Reply, type Setattr, type Statx } from '../protocol/operations';
 import { isInGroup } from './caller';
-import { copyUpData, copyUpMetadata, CUT, dropCapability, refresh } from './copy-up';
+import { copyUpData, copyUpMetadata, CUT, dropCapability, giveTo, refresh } from './copy-up';
 import type { Mount } from './mount';
 import { attributes, attrSeconds, recorded } from './node';
 import { Inode, InodeFlags } from './table/layout';
@@ -31,6 +31,7 @@ export function setattr(m: Mount, op: Setattr, reply: Reply): number {
   if (!m.writable) return -Errno.EROFS;
   const node = m.node(op.node);
   if (node === 0) return -Errno.ESTALE;
+  if (!canBeKept(m, op)) return -Errno.EINVAL;
   let result = 0;
   // everything that can take time comes before the first change
   if ((op.valid & Fattr.SIZE) !== 0) {
@@ -47,6 +48,12 @@ export function setattr(m: Mount, op: Setattr, reply: Reply): number {
   if (result >= 0) result = change(m, op, node, m.placeFd, m.stablePlaceName(), cut);
   // done: an error now would say that it was not
   return result < 0 ? result : answerChanged(m, op, node, reply);
+}
+
+/** Are the ids of a new owner among those that the mount maps? In a user namespace it would be EINVAL too (chown(2)). */
+function canBeKept(m: Mount, { valid, newUid, newGid }: Setattr): boolean {
+  if (m.view === undefined || m.view.squashes) return true; // what cannot be kept is then left out
+  return ((valid & Fattr.UID) === 0 || m.keptUid(newUid) >= 0) && ((valid & Fattr.GID) === 0 || m.keptGid(newGid) >= 0);
 }
 
 /** All that a SETATTR asks of the file at (fd, name), which was not copied up for just that if `cut`. 0 or negative errno. */
@@ -74,7 +81,7 @@ function cutTo(m: Mount, op: Setattr, fd: number, name: number): number {
   const stripped = strips ? stripSetid(m, fd, name, op) : 0;
   if (stripped < 0) return stripped;
   const result = disk.truncateat(fd, name, op.sizeLow | 0, op.sizeHigh | 0);
-  if (result < 0 && stripped > 0) disk.fchmodat(fd, name, stripped);
+  if (result < 0 && stripped > 0) m.upper.fchmodat(fd, name, stripped);
   return result;
 }
 
@@ -117,8 +124,8 @@ function setRecord(m: Mount, op: Setattr, node: number): void {
     i32[node + Inode.SIZE_HIGH] = op.sizeHigh;
   }
   if ((valid & Fattr.MODE) !== 0) i32[node + Inode.MODE] = (i32[node + Inode.MODE] & Mode.TYPE) | (op.mode & Mode.PERMISSIONS);
-  if ((valid & Fattr.UID) !== 0) i32[node + Inode.UID] = op.newUid;
-  if ((valid & Fattr.GID) !== 0) i32[node + Inode.GID] = op.newGid;
+  if ((valid & Fattr.UID) !== 0 && m.keptUid(op.newUid) >= 0) i32[node + Inode.UID] = m.keptUid(op.newUid);
+  if ((valid & Fattr.GID) !== 0 && m.keptGid(op.newGid) >= 0) i32[node + Inode.GID] = m.keptGid(op.newGid);
   const now = Date.now();
   const at = node + Inode.ATTR;
   const setTime = (seconds: number, nanoseconds: number, low: number, high: number, nsec: number): void => {
@@ -141,11 +148,17 @@ function setMetadata(m: Mount, op: Setattr, fd: number, name: number): number {
   const { valid } = op;
   let result = 0;
   if ((valid & (Fattr.UID | Fattr.GID)) !== 0) {
-    result = disk.fchownat(fd, name, (valid & Fattr.UID) !== 0 ? op.newUid : -1, (valid & Fattr.GID) !== 0 ? op.newGid : -1);
+    result = giveTo(
+      m,
+      fd,
+      name,
+      (valid & Fattr.UID) !== 0 ? m.keptUid(op.newUid) : -1,
+      (valid & Fattr.GID) !== 0 ? m.keptGid(op.newGid) : -1,
+    );
     if (result < 0) return result;
   }
   if ((valid & Fattr.MODE) !== 0) {
-    result = disk.fchmodat(fd, name, op.mode & Mode.PERMISSIONS);
+    result = m.upper.fchmodat(fd, name, op.mode & Mode.PERMISSIONS);
     if (result < 0) return result;
   }
   if ((valid & (Fattr.ATIME | Fattr.MTIME)) !== 0) result = disk.utimensat(fd, name, times(m, op));
@@ -177,15 +190,15 @@ function times(m: Mount, op: Setattr): number {
  */
 export function stripSetid(m: Mount, fd: number, name: number, by: Caller): number {
   const { u32, scratch } = m;
-  const result = disk.stat(fd, name, scratch.stat2);
+  const result = m.upper.stat(fd, name, scratch.stat2);
   if (result < 0) return result;
   const mode = u32[(scratch.stat2 + StatRecord.mode) >> 2];
   if ((mode & Mode.TYPE) !== Mode.REGULAR) return 0;
   let kept = mode & Mode.PERMISSIONS & ~Mode.SETUID;
   if ((kept & Mode.SETGID) !== 0 && (kept & Mode.GROUP_EXECUTE) === 0 && by.uid !== 0) {
-    if (!isInGroup(by, u32[(scratch.stat2 + StatRecord.gid) >> 2])) kept &= ~Mode.SETGID;
+    if (!isInGroup(by, m.shownGid(u32[(scratch.stat2 + StatRecord.gid) >> 2]))) kept &= ~Mode.SETGID;
   } else if ((kept & Mode.GROUP_EXECUTE) !== 0) kept &= ~Mode.SETGID;
   if (kept === (mode & Mode.PERMISSIONS)) return 0;
-  const changed = disk.fchmodat(fd, name, kept);
+  const changed = m.upper.fchmodat(fd, name, kept);
   return changed < 0 ? changed : mode & Mode.PERMISSIONS;
 }

@@ -9,8 +9,10 @@ import { Errno } from '../errno';
 import { disk, Mode, O, O_NOATIME, RenameFlag } from '../layers/disk';
 import type { Files } from '../layers/lower';
 import { startsWith } from '../layers/names';
+import { modeOnDisk } from '../layers/override';
 import { JobFlag, JobKind, JobSlot, StatRecord } from '../layers/records';
 import { SET_ASIDE } from '../protocol/operations';
+import { isAcl } from './acl';
 import { asked, isAbsent } from './failure';
 import { nameInIndex, originHandle, storeNlink } from './hardlinks';
 import { blobText, findData, text, textBlob } from './lowers';
@@ -127,12 +129,13 @@ function copyMetadata(m: Mount, node: number, files: Files, from: number, fromNa
   if (result < 0) return result;
   const mode = u32[(stat2 + StatRecord.mode) >> 2];
   const link = (mode & Mode.TYPE) === Mode.LINK;
-  result = disk.fchownat(to, toName, u32[(stat2 + StatRecord.uid) >> 2], u32[(stat2 + StatRecord.gid) >> 2]);
+  result = giveTo(m, to, toName, u32[(stat2 + StatRecord.uid) >> 2], u32[(stat2 + StatRecord.gid) >> 2]);
   if (result < 0) return result;
   result = copyXattrs(m, files, from, fromName, to, toName);
   if (result < 0) return result;
   if (!link) {
-    result = disk.fchmodat(to, toName, mode & Mode.PERMISSIONS);
+    result = m.upper.fchmodat(to, toName, mode & Mode.PERMISSIONS);
+    if (result >= 0 && m.overridesUpper) result = disk.fchmodat(to, toName, modeOnDisk(mode) & Mode.PERMISSIONS);
     if (result < 0) return result;
   }
   result = writeIno(m, node, to, toName);
@@ -146,6 +149,15 @@ function copyMetadata(m: Mount, node: number, files: Files, from: number, fromNa
   }
   timesOf(u32, stat2, words);
   return disk.utimensat(to, toName, words);
+}
+
+/**
+ * Gives the upper's file at (fd, name) an owner, by ids as they are kept; -1 leaves one as it is. Where all is shown as of one owner, one that cannot be
+ * given is no failure, as with fuse-overlayfs: squashing is for those who may not give files away. 0 or negative errno.
+ */
+export function giveTo(m: Mount, fd: number, name: number, uid: number, gid: number): number {
+  const result = m.upper.fchownat(fd, name, uid, gid);
+  return result < 0 && m.view?.squashes === true && (result === -Errno.EPERM || result === -Errno.EINVAL) ? 0 : result;
 }
 
 /** user.* xattrs exist on regular files and directories only. */
@@ -175,7 +187,7 @@ export function copyXattrs(m: Mount, files: Files, from: number, fromName: numbe
     const name = at;
     while (m.u8[at] !== 0) at++;
     at++;
-    if (names.isPrivate(name) || startsWith(m.u8, name, 'user.fuseoverlayfs.')) continue;
+    if (names.isPrivate(name) || startsWith(m.u8, name, 'user.fuseoverlayfs.') || isLeftOut(m, name)) continue;
     const length = files.getxattr(from, fromName, name, scratch.value, 65536);
     if (length === -Errno.ENODATA) continue;
     if (length < 0) return length;
@@ -183,6 +195,11 @@ export function copyXattrs(m: Mount, files: Files, from: number, fromName: numbe
     if (result < 0 && !(result === -Errno.EOPNOTSUPP && startsWith(m.u8, name, 'security.selinux'))) return result;
   }
   return 0;
+}
+
+/** Owners and modes are copied as such; and where they are kept in xattrs there are no ACLs. */
+function isLeftOut(m: Mount, name: number): boolean {
+  return m.hasOverrides && (m.names.isOverride(name) || (m.overridesUpper && isAcl(m, name)));
 }
 
 // ---- files -------------------------------------------------------------------------------------------------------------------------------
@@ -568,7 +585,7 @@ function fill(m: Mount, node: number, limit: number, cut?: Cut): number {
 /** What was done to a metacopy is undone: its size, and what else the record remembers. */
 function putBack(m: Mount, node: number, fd: number, name: number, size: number): void {
   disk.truncateat(fd, name, size | 0, Math.floor(size / 4294967296));
-  disk.fchmodat(fd, name, m.i32[node + Inode.MODE] & Mode.PERMISSIONS);
+  m.upper.fchmodat(fd, name, m.i32[node + Inode.MODE] & Mode.PERMISSIONS);
   putTimes(m, node, fd, name);
 }
 
@@ -634,7 +651,7 @@ function endFill(m: Mount, fd: number, name: number): number {
 export function refresh(m: Mount, node: number): number {
   const result = m.place(node);
   if (result < 0) return result;
-  const stat = disk.stat(m.placeFd, m.placeName, m.scratch.stat2);
+  const stat = m.upper.stat(m.placeFd, m.placeName, m.scratch.stat2);
   if (stat >= 0) remember(m, node, m.scratch.stat2);
   return stat;
 }

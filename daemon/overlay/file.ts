@@ -5,7 +5,7 @@
  * A handle needs no table: what is open stands in the node's record, and fh says of which kind this open is.
  */
 import { Errno } from '../errno';
-import { disk, O } from '../layers/disk';
+import { disk, Mode, O } from '../layers/disk';
 import { JobKind } from '../layers/records';
 import type { CopyFileRange, Fallocate, Fsync, Lseek, Open, Read, Release, Reply, Write } from '../protocol/operations';
 import { stripSetid } from './attr';
@@ -58,7 +58,7 @@ function empty(m: Mount, op: Open, fd: number, name: number): number {
   const stripped = op.killSuidgid ? stripSetid(m, fd, name, op) : 0;
   if (stripped < 0) return stripped;
   const result = disk.truncateat(fd, name, 0, 0);
-  if (result < 0 && stripped > 0) disk.fchmodat(fd, name, stripped);
+  if (result < 0 && stripped > 0) m.upper.fchmodat(fd, name, stripped);
   return result;
 }
 
@@ -106,6 +106,8 @@ function takesPassthrough(m: Mount, node: number): number {
   const { i32 } = m;
   if (!m.has(MountFlags.PASSTHROUGH) || i32[node + Inode.OPEN_CACHED] > 0) return 0;
   const source = dataSource(m, node);
+  // the kernel cannot take away bits that are kept in an xattr
+  if (m.overridesUpper && (i32[node + Inode.MODE] & (Mode.SETUID | Mode.SETGID)) !== 0) return 0;
   if (source === DataSource.LOWER && mustNotSwap(m, node)) return 0;
   if (i32[node + Inode.BACKING] !== 0) {
     if (i32[node + Inode.BACKING_SOURCE] === source) return 1;

@@ -78,7 +78,7 @@ export function findIndexed(m: Mount, node: number, fd: number, name: number): n
   if (length <= 0) return length;
   const hex = hexName(m, length);
   const { stat2, path3 } = m.scratch;
-  const found = disk.stat(m.indexFd, path3, stat2);
+  const found = m.upper.stat(m.indexFd, path3, stat2);
   if (found < 0) return found === -Errno.ENOENT ? 0 : found;
   i32[node + Inode.INDEX_NAME] = m.table.bytesBlob(path3, hex);
   const joined = becomeIndexed(m, node, u32[(stat2 + StatRecord.nlink) >> 2], lowerNlink);

@@ -1,7 +1,7 @@
 /** LOOKUP, FORGET, READLINK, STATFS: finding nodes, and what is read of them without opening. */
 import { Errno } from '../errno';
 import { disk, Mode } from '../layers/disk';
-import { FOREVER, type Lookup, type Readlink, type Reply } from '../protocol/operations';
+import { type Lookup, type Readlink, type Reply } from '../protocol/operations';
 import { ensureLoaded } from './directory';
 import { addShared, findShared, forgetNodeid, isShared, sharedDirectory } from './image';
 import type { Mount } from './mount';
@@ -12,7 +12,7 @@ export function lookup(m: Mount, op: Lookup, reply: Reply): number {
   const { i32, table } = m;
   if (isShared(m, op.node)) {
     const node = lookupShared(m, op.node, op);
-    if (node <= 0) return node === 0 ? answerNegative(reply) : node;
+    if (node <= 0) return node === 0 ? answerNegative(m, reply) : node;
     if (addShared(m, node)) return answerEntry(m, node, reply);
   }
   const directory = directoryOf(m, op.node);
@@ -20,7 +20,7 @@ export function lookup(m: Mount, op: Lookup, reply: Reply): number {
   const loaded = ensureLoaded(m, directory);
   if (loaded < 0) return loaded;
   const dentry = table.find(directory, op.name, op.nameLength);
-  if (m.dentryType(dentry) < 0) return answerNegative(reply);
+  if (m.dentryType(dentry) < 0) return answerNegative(m, reply);
   const shared = sharedDirectory(m, directory, dentry);
   if (shared !== 0) {
     const found = lookupShared(m, shared, op);
@@ -32,7 +32,7 @@ export function lookup(m: Mount, op: Lookup, reply: Reply): number {
     try {
       // looked up again: it may have been renamed or removed meanwhile
       const now = table.find(directory, op.name, op.nameLength);
-      if (m.dentryType(now) < 0) return answerNegative(reply);
+      if (m.dentryType(now) < 0) return answerNegative(m, reply);
       node = nodeOf(m, directory, now);
     } finally {
       m.unlock(directory);
@@ -48,8 +48,8 @@ function lookupShared(m: Mount, shared: number, op: Lookup): number {
   return findShared(m.image, shared, op.name, op.nameLength);
 }
 
-function answerNegative(reply: Reply): number {
-  reply.negativeEntry(FOREVER);
+function answerNegative(m: Mount, reply: Reply): number {
+  reply.negativeEntry(m.seconds);
   return 0;
 }
 
@@ -61,7 +61,7 @@ export function answerEntry(m: Mount, node: number, reply: Reply): number {
     forgetNodeid(m, m.nodeid(node), 1);
     return result;
   }
-  reply.entry(m.nodeid(node), m.generation(node), FOREVER, attrSeconds(m, node), stat);
+  reply.entry(m.nodeid(node), m.generation(node), m.seconds, attrSeconds(m, node), stat);
   return 0;
 }
 
@@ -73,7 +73,7 @@ export function answerNew(m: Mount, node: number, fresh: boolean, reply: Reply):
   const { stat } = m.scratch;
   const known = fresh || attributes(m, node, stat) < 0;
   if (known) recorded(m, node, stat);
-  reply.entry(m.nodeid(node), m.generation(node), FOREVER, known && !fresh ? 0 : attrSeconds(m, node), stat);
+  reply.entry(m.nodeid(node), m.generation(node), m.seconds, known && !fresh ? 0 : attrSeconds(m, node), stat);
 }
 
 export function readlink(m: Mount, op: Readlink, reply: Reply): number {

@@ -6,9 +6,9 @@
 import { Errno } from '../errno';
 import { disk, Mode, O, O_TMPFILE, AT_REMOVEDIR, RenameFlag } from '../layers/disk';
 import { startsWith } from '../layers/names';
+import { modeOnDisk, OverriddenUpper } from '../layers/override';
 import { StatRecord } from '../layers/records';
 import {
-  FOREVER,
   Make as MakeOperation,
   type Create,
   type Link,
@@ -19,7 +19,7 @@ import {
   type Reply,
   type Symlink,
 } from '../protocol/operations';
-import { copyUpDirectory, copyUpMetadata, markImpure } from './copy-up';
+import { copyUpDirectory, copyUpMetadata, giveTo, markImpure } from './copy-up';
 import { load } from './directory';
 import { asked } from './failure';
 import { grant, grantServed, Handle, openFlags } from './file';
@@ -115,7 +115,7 @@ function answerCreated(m: Mount, node: number, op: Create, reply: Reply): number
   context.opened = m.nodeid(node);
   context.openedHandle = fh;
   const backing = (fh & Handle.PASSTHROUGH) !== 0 ? i32[node + Inode.BACKING] : 0;
-  reply.created(m.nodeid(node), m.generation(node), FOREVER, attrSeconds(m, node), stat, fh, openFlags(m, fh), backing);
+  reply.created(m.nodeid(node), m.generation(node), m.seconds, attrSeconds(m, node), stat, fh, openFlags(m, fh), backing);
   return 0;
 }
 
@@ -200,6 +200,7 @@ export function named(m: Mount, directory: number, old: number, name: number, le
 /** Has a directory a default ACL? Then the umask does not count (acl(5)). Remembered: only we change it. */
 function hasDefaultAcl(m: Mount, directory: number, fd: number): boolean {
   const { i32 } = m;
+  if (m.overridesUpper) return false;
   if (i32[directory + Inode.DEFAULT_ACL] === Known.UNKNOWN) {
     const has = asked(disk.getxattr(fd, m.names.empty, m.names.defaultAcl, m.scratch.value, 0)) > 0;
     i32[directory + Inode.DEFAULT_ACL] = has ? Known.YES : Known.NO;
@@ -209,7 +210,7 @@ function hasDefaultAcl(m: Mount, directory: number, fd: number): boolean {
 
 /** Makes the object as `name` in `fd` (whose group and default ACL it inherits), owned by the caller; its attributes are in scratch.stat. */
 function makeHere(m: Mount, directory: number, op: Make, mode: number, maker: Maker, fd: number, name: number): number {
-  let result = maker(fd, name, mode);
+  let result = maker(fd, name, m.overridesUpper ? modeOnDisk(mode) : mode);
   if (result < 0) return result;
   result = giveAway(m, directory, op, mode, fd, name);
   if (result >= 0 && (mode & Mode.TYPE) === Mode.CHARACTER && m.u32[(m.scratch.stat + StatRecord.mode) >> 2] >>> 12 === 8)
@@ -218,15 +219,21 @@ function makeHere(m: Mount, directory: number, op: Make, mode: number, maker: Ma
   return result;
 }
 
-/** Owner, group (the directory's, if that is setgid), and the bits that the change of owner took. */
+/** Owner, group (the directory's, if that is setgid), and the bits that the change of owner took. The attributes are in scratch.stat then. */
 function giveAway(m: Mount, directory: number, op: Make, mode: number, fd: number, name: number): number {
   const { u32, scratch } = m;
   const setgid = (u32[directory + Inode.MODE] & Mode.SETGID) !== 0;
   const inherited = setgid ? u32[directory + Inode.GID] : 0;
-  const gid = setgid ? inherited : op.gid;
+  const uid = m.view === undefined ? op.uid : m.view.makerUid(op.uid);
+  const gid = setgid ? inherited : m.view === undefined ? op.gid : m.view.makerGid(op.gid);
   const type = mode & Mode.TYPE;
-  if (op.uid !== 0 || gid !== inherited) {
-    const result = disk.fchownat(fd, name, op.uid, gid);
+  if (m.upper instanceof OverriddenUpper) {
+    const bits = type === Mode.DIRECTORY && setgid ? mode | Mode.SETGID : mode;
+    const written = m.upper.write(fd, name, uid, gid, bits);
+    return written < 0 ? written : m.upper.stat(fd, name, scratch.stat);
+  }
+  if (uid !== 0 || gid !== inherited) {
+    const result = giveTo(m, fd, name, uid, gid);
     if (result < 0) return result;
   }
   let result = disk.stat(fd, name, scratch.stat);
@@ -281,7 +288,7 @@ function length(m: Mount, name: number): number {
 
 function likeParent(m: Mount, directory: number, fd: number, inside: number, acl: boolean): number {
   const { u32, scratch, names } = m;
-  if ((u32[directory + Inode.MODE] & Mode.SETGID) !== 0) {
+  if ((u32[directory + Inode.MODE] & Mode.SETGID) !== 0 && !m.overridesUpper) {
     let result = disk.fchownat(inside, names.empty, -1, u32[directory + Inode.GID]);
     if (result >= 0) result = disk.fchmodat(inside, names.empty, 0o2700);
     if (result < 0) return result;
@@ -306,7 +313,7 @@ export function tmpfile(m: Mount, op: Create, reply: Reply): number {
   const mode = Mode.REGULAR | (op.mode & Mode.PERMISSIONS & (hasDefaultAcl(m, directory, fd) ? -1 : ~op.umask));
   const node = table.newInode(m.index);
   i32[node + Inode.LOOKUPS] = 1;
-  const file = disk.openat(fd, names.dot, O_TMPFILE | O.RDWR, mode & Mode.PERMISSIONS);
+  const file = disk.openat(fd, names.dot, O_TMPFILE | O.RDWR, (m.overridesUpper ? modeOnDisk(mode) : mode) & Mode.PERMISSIONS);
   if (file < 0) return discard(m, node, file);
   let result = giveAway(m, directory, op, mode, file, names.empty);
   if (result >= 0) result = disk.linkat(file, names.empty, m.orphansFd, m.orphanName(node));

@@ -6,6 +6,8 @@ import { disk, DirentType, Mode, O, O_DIRECTORY, type Disk } from '../layers/dis
 import { ImportedLower } from '../layers/imported';
 import { DirectoryLower, type Files, FIRST_ROW, type Lower } from '../layers/lower';
 import { Names } from '../layers/names';
+import { OverriddenLower, OverriddenUpper, type OverridePlace, type UpperFiles } from '../layers/override';
+import { Override, OVERRIDES } from '../layers/override-names';
 import { Errno } from '../errno';
 import { FdCache } from './fd-cache';
 import { isShared, ownNode } from './image';
@@ -22,6 +24,7 @@ import {
   MountWord,
 } from './table/layout';
 import type { Table } from './table/table';
+import { View, viewSeconds } from './view';
 import type { Scratch, WorkerContext } from './worker';
 
 export class Mount {
@@ -53,9 +56,15 @@ export class Mount {
   readonly readsAhead: boolean;
   readonly ahead: number[] = [];
   prepared = false;
-  /** owner and group that everything is shown with; -1: as they are */
-  readonly squashUid: number;
-  readonly squashGid: number;
+  /** how owners are shown (view.ts); undefined: as they are */
+  readonly view: View | undefined;
+  /** how long the kernel may believe names and attributes */
+  readonly seconds: number;
+  /** whom to ask about owners and modes in the upper, and to change them */
+  readonly upper: UpperFiles;
+  /** are they kept in xattrs: in the upper; anywhere? */
+  readonly overridesUpper: boolean;
+  readonly hasOverrides: boolean;
   /** what the last gate found */
   placeFiles: Files = disk;
   placeFd = -1;
@@ -84,13 +93,17 @@ export class Mount {
     this.indexFd = word(MountWord.INDEX_FD);
     this.orphansFd = word(MountWord.ORPHANS_FD);
     this.device = word(MountWord.DEVICE_FD);
-    this.squashUid = word(MountWord.SQUASH_UID);
-    this.squashGid = word(MountWord.SQUASH_GID);
+    this.view = View.of(table, word(MountWord.VIEW));
+    this.seconds = viewSeconds(table, word(MountWord.VIEW));
     const layers = word(MountWord.LAYERS);
     this.layerFds = Array.from(this.i32.subarray(layers + Blob.DATA, layers + Blob.DATA + word(MountWord.LAYER_COUNT)));
     const user = (this.flags & MountFlags.USERXATTR) !== 0;
     const half = this.scratch.namesCapacity / 2;
     this.names = new Names(this.u8, this.scratch.names + (user ? half : 0), half, user);
+    this.hasOverrides = word(MountWord.OVERRIDES) !== 0;
+    const override = this.overrideAt(-1);
+    this.overridesUpper = override !== Override.NONE;
+    this.upper = this.overridesUpper ? new OverriddenUpper(this.overridePlace(override), this.scratch.stat3) : disk;
     this.fds = new FdCache(disk);
     this.isImage = word(MountWord.STATE) === MountState.IMAGE;
     const image = word(MountWord.IMAGE);
@@ -110,6 +123,8 @@ export class Mount {
     const ids = this.i32[this.record + MountWord.LAYER_IDS];
     const at = ids === 0 ? 0 : this.table.blobBytes(ids) + layer * LAYER_ID_BYTES;
     const id = Buffer.from(this.u8.subarray(at, ids === 0 ? at : at + LAYER_ID_BYTES));
+    const override = this.overrideAt(layer);
+    if (override !== Override.NONE) return new OverriddenLower(fd, this.overridePlace(override));
     if (id.every((byte) => byte === 0)) return new DirectoryLower(fd, this.u8);
     const place = {
       objects: this.i32[this.record + MountWord.OBJECTS_FD],
@@ -117,6 +132,17 @@ export class Mount {
       prefix: this.names.prefix,
     };
     return new ImportedLower(fd, id.toString('hex'), this.table.memory, place);
+  }
+
+  /** Under which xattr a layer keeps owners and modes; -1: the upper. */
+  private overrideAt(layer: number): Override {
+    const list = this.i32[this.record + MountWord.OVERRIDES];
+    const word = list === 0 ? 0 : this.i32[list + Blob.DATA + layer + 1];
+    return OVERRIDES[word];
+  }
+
+  private overridePlace(override: Override): OverridePlace {
+    return { u8: this.u8, u32: this.u32, xattr: this.names.overrides[override], value: this.scratch.override };
   }
 
   private readonly uuids = new Map<number, Uint8Array>();
@@ -133,6 +159,21 @@ export class Mount {
 
   has(flag: MountFlags): boolean {
     return (this.flags & flag) !== 0;
+  }
+
+  // ---- ids: as the kernel has them, and as they are kept (view.ts) ---------------------------------------------------------------------
+
+  /** -1: as none */
+  keptUid(id: number): number {
+    return this.view === undefined ? id : this.view.keptUid(id);
+  }
+
+  keptGid(id: number): number {
+    return this.view === undefined ? id : this.view.keptGid(id);
+  }
+
+  shownGid(id: number): number {
+    return this.view === undefined ? id : this.view.shownGid(id);
   }
 
   // ---- locks -------------------------------------------------------------------------------------------------------------------------

@@ -3,7 +3,6 @@ import { Errno } from '../errno';
 import { disk, Mode } from '../layers/disk';
 import type { Files } from '../layers/lower';
 import { JobSlot, StatRecord } from '../layers/records';
-import { FOREVER } from '../protocol/operations';
 import { keepLowerPath } from './copy-up';
 import { unload } from './directory';
 import { asked, LayerError } from './failure';
@@ -40,7 +39,7 @@ function instantiate(m: Mount, directory: number, dentry: number): number {
   const { stat } = m.scratch;
   if (!inUpper && (flags & DentryFlags.STAT) !== 0) table.keptStat(dentry, stat);
   else {
-    const files: Files = inUpper ? disk : m.lowerAt(directory, i32[dentry + Dentry.LOWER] - 1);
+    const files: Pick<Files, 'stat'> = inUpper ? m.upper : m.lowerAt(directory, i32[dentry + Dentry.LOWER] - 1);
     const result = files.stat(place, table.name(dentry), stat);
     if (result < 0) return result;
   }
@@ -231,7 +230,7 @@ export function attributes(m: Mount, node: number, out: number): number {
   if (upper) {
     const result = m.place(node);
     if (result < 0) return result;
-    const stat = disk.stat(m.placeFd, m.placeName, out);
+    const stat = m.upper.stat(m.placeFd, m.placeName, out);
     if (stat < 0) return stat;
     i32[at] = i32[node + Inode.INO_LOW];
     i32[at + 1] = i32[node + Inode.INO_HIGH];
@@ -268,8 +267,7 @@ function adjust(m: Mount, flags: number, at: number): number {
   const { i32 } = m;
   if ((flags & InodeFlags.GONE) !== 0) i32[at + StatRecord.nlink / 4] = 0;
   else if ((flags & InodeFlags.MERGED) !== 0) i32[at + StatRecord.nlink / 4] = 1;
-  if (m.squashUid >= 0) i32[at + StatRecord.uid / 4] = m.squashUid;
-  if (m.squashGid >= 0) i32[at + StatRecord.gid / 4] = m.squashGid;
+  if (m.view !== undefined) m.view.apply(m.u32, at);
   return 0;
 }
 
@@ -279,9 +277,9 @@ function keepTimes(u32: Uint32Array, from: number, to: number): void {
   for (const at of [StatRecord.atimensec / 4, StatRecord.mtimensec / 4]) u32[to + at] = u32[from + at];
 }
 
-/** How long the kernel may believe a node's attributes: for ever, unless stores through a shared mapping pass us by. */
+/** How long the kernel may believe a node's attributes: as long as the mount says, unless stores through a shared mapping pass us by. */
 export function attrSeconds(m: Mount, node: number): number {
-  return (m.nodeFlags(node) & InodeFlags.UNSEEN_STORES) !== 0 ? 0 : FOREVER;
+  return (m.nodeFlags(node) & InodeFlags.UNSEEN_STORES) !== 0 ? 0 : m.seconds;
 }
 
 // ---- the end -----------------------------------------------------------------------------------------------------------------------------

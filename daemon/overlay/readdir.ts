@@ -5,7 +5,7 @@
 import { Errno } from '../errno';
 import { DirentType } from '../layers/disk';
 import { writeAscii } from '../layers/names';
-import { FOREVER, type Readdir, type Reply } from '../protocol/operations';
+import { type Readdir, type Reply } from '../protocol/operations';
 import { listed, ownListed } from './ahead';
 import { ensureLoaded, load } from './directory';
 import { forgetNodeid, isShared, sharedDirectory, sharedEntry } from './image';
@@ -131,7 +131,7 @@ function plus(m: Mount, reply: Reply, directory: number, dentry: number, unused:
       const fits = reply.direntPlus(
         m.nodeid(node),
         m.generation(node),
-        FOREVER,
+        m.seconds,
         attrSeconds(m, node),
         scratch.stat,
         i32[dentry + Dentry.INO_LOW],

@@ -2,12 +2,15 @@
 import { Errno } from '../errno';
 import { disk, Mode, O, O_DIRECTORY, RenameFlag } from '../layers/disk';
 import { Names, writeAscii } from '../layers/names';
+import { OverriddenUpper, overrideOf } from '../layers/override';
+import { Override } from '../layers/override-names';
 import { StatRecord } from '../layers/records';
 import { CHUNK_WORDS, standFor } from './image';
 import { Mount } from './mount';
 import { attributes, dispose, takeAttributes } from './node';
 import { removeTree } from './remove';
 import { Blob, Control, Inode, InodeFlags, LAYER_ID_BYTES, Limits, Lookups, MountFlags, MountState, MountWord } from './table/layout';
+import { viewBlob, type ViewSpec } from './view';
 import type { WorkerContext } from './worker';
 
 /** What is wrong with what was asked to be mounted, for the user. */
@@ -24,9 +27,10 @@ export interface MountSpec {
   deviceFd: number;
   /** MountFlags that are wished for and possible */
   flags: number;
-  /** -1: as it is */
-  squashUid: number;
-  squashGid: number;
+  /** how things are shown; undefined: as they are */
+  view?: ViewSpec;
+  /** owners and modes in the upper are kept in an xattr, as fuse-overlayfs has xattr_permissions: under a privileged name (1), or under a user's (2) */
+  xattrPermissions: 0 | 1 | 2;
   level: number;
   /** the lowers never change while they are mounted: what they say is shared with other such mounts of the same (image.ts) */
   share: boolean;
@@ -73,8 +77,8 @@ export function setUpMount(context: WorkerContext, spec: MountSpec): number {
     i32[record + MountWord.LAYER_COUNT] = spec.layerFds.length;
     i32[record + MountWord.LAYERS] = table.listBlob(spec.layerFds);
     setImported(context, record, spec.imported);
-    i32[record + MountWord.SQUASH_UID] = spec.squashUid;
-    i32[record + MountWord.SQUASH_GID] = spec.squashGid;
+    i32[record + MountWord.VIEW] = spec.view === undefined ? 0 : viewBlob(table, spec.view);
+    setOverrides(context, record, spec);
     i32[record + MountWord.LEVEL] = spec.level;
     i32[record + MountWord.RENAME_LOCK] = 0;
     i32[record + MountWord.SERIAL] = 0;
@@ -100,6 +104,42 @@ function setImported(context: WorkerContext, record: number, imported: ImportedL
   );
   u8.set(bytes, scratch.dirents);
   i32[record + MountWord.LAYER_IDS] = table.bytesBlob(scratch.dirents, bytes.length);
+}
+
+/**
+ * Where owners and modes are kept in xattrs: in the lowers whose root says so, and in the upper where the mount asks for it. What the upper's root says does
+ * not count without that: whoever owns the root of a container could have written it.
+ */
+function setOverrides(context: WorkerContext, record: number, { upperFd, layerFds, imported, xattrPermissions, flags }: MountSpec): void {
+  const { table, scratch } = context;
+  const names = new Names(table.u8, scratch.names, scratch.namesCapacity / 2, (flags & MountFlags.USERXATTR) !== 0);
+  const said = (fd: number): Override => overrideOf(fd, names.empty, names.overrides, scratch.override);
+  const lowers = layerFds.map((fd, i) => ((imported?.ids[i] ?? '') === '' ? said(fd) : Override.NONE));
+  let upper = Override.NONE;
+  if (upperFd >= 0 && xattrPermissions === 1) upper = Override.PRIVILEGED;
+  else if (upperFd >= 0 && xattrPermissions === 2) upper = said(upperFd) === Override.CONTAINERS ? Override.CONTAINERS : Override.USER;
+  if (upper !== Override.NONE) markRoot(context, names, upperFd, names.overrides[upper]);
+  const list = [upper, ...lowers];
+  if (list.some((one) => one !== Override.NONE)) table.i32[record + MountWord.OVERRIDES] = table.listBlob(list);
+}
+
+/** The upper's root says that its files' owners are in xattrs, if it does not yet. */
+function markRoot({ table, scratch }: WorkerContext, names: Names, root: number, xattr: number): void {
+  const place = { u8: table.u8, u32: table.u32, xattr, value: scratch.override };
+  const upper = new OverriddenUpper(place, scratch.stat3);
+  if (disk.getxattr(root, names.empty, xattr, scratch.override, 0) > 0) return;
+  const at = scratch.stat >> 2;
+  let result = disk.stat(root, names.empty, scratch.stat);
+  if (result >= 0) {
+    const [uid, gid, mode] = [StatRecord.uid, StatRecord.gid, StatRecord.mode].map((word) => table.u32[at + word / 4]);
+    result = upper.write(root, names.empty, uid, gid, mode);
+  }
+  if (result < 0)
+    fail(
+      "xattr_permissions: upperdir cannot hold its owner's xattr",
+      result,
+      'xattr_permissions=2 takes user xattrs, and 1 takes root and security xattrs',
+    );
 }
 
 /** Joins the image of the same lowers, or makes it. */
@@ -150,7 +190,8 @@ function isSameFile(context: WorkerContext, one: number, other: number): boolean
 }
 
 /** The image has descriptors of its own: it outlives the mount that was first. */
-function makeImage(context: WorkerContext, { layerFds: layers, imported }: MountSpec, user: number): number {
+function makeImage(context: WorkerContext, spec: MountSpec, user: number): number {
+  const { layerFds: layers, imported } = spec;
   const { table } = context;
   const { i32 } = table;
   const index = takeRecord(context);
@@ -165,10 +206,9 @@ function makeImage(context: WorkerContext, { layerFds: layers, imported }: Mount
   try {
     const layerFds = layers.map(again);
     setImported(context, record, imported && { ...imported, objectsFd: again(imported.objectsFd) });
+    setOverrides(context, record, { ...spec, upperFd: -1, layerFds });
     for (const word of [MountWord.UPPER_FD, MountWord.WORK_FD, MountWord.INDEX_FD, MountWord.ORPHANS_FD, MountWord.DEVICE_FD])
       i32[record + word] = -1;
-    i32[record + MountWord.SQUASH_UID] = -1;
-    i32[record + MountWord.SQUASH_GID] = -1;
     i32[record + MountWord.FLAGS] = user;
     i32[record + MountWord.LAYER_COUNT] = layerFds.length;
     i32[record + MountWord.LAYERS] = table.listBlob(layerFds);
@@ -220,7 +260,8 @@ function takeRecord(context: WorkerContext): number {
 function giveRecord(context: WorkerContext, index: number): void {
   const { i32 } = context.table;
   const record = context.table.mountRecord(index);
-  for (const word of [MountWord.LAYERS, MountWord.LAYER_IDS]) if (i32[record + word] !== 0) context.table.dropBlob(i32[record + word]);
+  for (const word of [MountWord.LAYERS, MountWord.LAYER_IDS, MountWord.VIEW, MountWord.OVERRIDES])
+    if (i32[record + word] !== 0) context.table.dropBlob(i32[record + word]);
   Atomics.store(i32, record + MountWord.STATE, MountState.FREE);
 }
 

@@ -1,15 +1,17 @@
 /** What one worker thread has of its own while it serves operations: its view of the node table, its buffers, its slow job. */
 import { disk } from '../layers/disk';
 import { OBJECT_PATH_BYTES } from '../layers/imported';
+import { OVERRIDE_BYTES } from '../layers/override';
 import { JobSlot } from '../layers/records';
 import type { Mount } from './mount';
 import type { Table } from './table/table';
 
 /** Byte offsets of a worker's scratch areas in the arena; each is valid until the next use by the same worker. */
 export interface Scratch {
-  /** two stat records and some words */
+  /** three stat records, the third for what changes owners that are kept in xattrs */
   readonly stat: number;
   readonly stat2: number;
+  readonly stat3: number;
   /** 64 bytes for times, handles' types, lseek results */
   readonly words: number;
   /** three buffers of 4 KiB + 1 for names and paths that are made up */
@@ -20,6 +22,8 @@ export interface Scratch {
   readonly walk: number;
   /** an imported layer's: path of an object */
   readonly object: number;
+  /** an owner that is kept in an xattr */
+  readonly override: number;
   /** 64 KiB + 4 KiB for xattr values and lists */
   readonly value: number;
   readonly valueCapacity: number;
@@ -86,12 +90,14 @@ export class WorkerContext {
     this.scratch = {
       stat: part(128),
       stat2: part(128),
+      stat3: part(128),
       words: part(64),
       path: part(4 * KIB + 1),
       path2: part(4 * KIB + 1),
       path3: part(4 * KIB + 1),
       walk: part(4 * KIB + 1),
       object: part(OBJECT_PATH_BYTES),
+      override: part(OVERRIDE_BYTES),
       value: part(68 * KIB),
       valueCapacity: 68 * KIB,
       names: part(4 * KIB),

@@ -7,11 +7,20 @@ import { disk, Mode } from '../layers/disk';
 import { startsWith } from '../layers/names';
 import { StatRecord } from '../layers/records';
 import type { Getxattr, Listxattr, Removexattr, Reply, Setxattr } from '../protocol/operations';
+import { isAcl, keepAcl, showAcl } from './acl';
 import { copyUpMetadata, dropCapability, refresh } from './copy-up';
 import type { Mount } from './mount';
 import { Inode, InodeFlags, Known, MountFlags } from './table/layout';
 
 const ACCESS_ACL = 'system.posix_acl_access';
+
+/** May a mount's users not know of the xattr `name`, whatever they do? -EPERM to change it, -ENODATA to see it, -EOPNOTSUPP for what there is none of. 0: they may. */
+function withheld(m: Mount, name: number, change: boolean): number {
+  if (!m.hasOverrides) return 0;
+  if (m.names.isOverride(name)) return change ? -Errno.EPERM : -Errno.ENODATA;
+  // the disk's ACLs would speak of owners and bits that are not those that are shown
+  return m.overridesUpper && isAcl(m, name) ? -Errno.EOPNOTSUPP : 0;
+}
 
 /** The name under which `name` is kept; 0: it cannot be. */
 function keptName(m: Mount, name: number, length: number): number {
@@ -30,6 +39,8 @@ function readable(m: Mount, node: number): number {
 export function getxattr(m: Mount, op: Getxattr, reply: Reply): number {
   const node = readable(m, m.nodeToLookAt(op.node));
   if (node < 0) return node;
+  const hidden = withheld(m, op.name, false);
+  if (hidden < 0) return hidden;
   const name = keptName(m, op.name, op.nameLength);
   if (name === 0) return -Errno.ENODATA;
   const holder = m.holderOf(node);
@@ -37,6 +48,7 @@ export function getxattr(m: Mount, op: Getxattr, reply: Reply): number {
   if (place < 0) return place;
   const length = holder.placeFiles.getxattr(holder.placeFd, holder.placeName, name, reply.data, Math.min(op.size, reply.capacity));
   if (length < 0) return length;
+  if (op.size > 0 && m.view?.maps === true && isAcl(m, op.name)) showAcl(m, reply.data, length);
   if (op.size === 0) reply.xattrSize(length);
   else reply.bytes(length);
   return 0;
@@ -75,7 +87,7 @@ function filter(m: Mount, list: number, length: number, hideTrusted: boolean): n
     let end = at;
     while (u8[end] !== 0) end++;
     end++;
-    if (hideTrusted && startsWith(u8, at, 'trusted.')) {
+    if ((hideTrusted && startsWith(u8, at, 'trusted.')) || withheld(m, at, false) < 0) {
       at = end;
       continue;
     }
@@ -103,12 +115,17 @@ function changeable(m: Mount, nodeid: number): number {
 }
 
 export function setxattr(m: Mount, op: Setxattr): number {
+  const hidden = m.writable ? withheld(m, op.name, true) : 0;
+  if (hidden < 0) return hidden;
   const name = keptName(m, op.name, op.nameLength);
   if (name === 0) return -Errno.ERANGE;
   const ready = changeable(m, op.node);
   if (ready !== 0) return ready;
   const [fd, place] = [m.placeFd, m.stablePlaceName()];
   const kept = keptName(m, op.name, op.nameLength); // copying up has used the scratch area
+  // in the request itself: it is not dispatched again from here on
+  const mapped = m.view?.maps === true && isAcl(m, op.name) ? keepAcl(m, op.value, op.valueLength) : 0;
+  if (mapped < 0) return mapped;
   const result = disk.setxattr(fd, place, kept, op.value, op.valueLength, op.flags);
   if (result < 0) return result;
   const stripped = op.aclKillSgid && startsWith(m.u8, op.name, ACCESS_ACL) ? dropSetgid(m, fd, place) : 0;
@@ -116,6 +133,8 @@ export function setxattr(m: Mount, op: Setxattr): number {
 }
 
 export function removexattr(m: Mount, op: Removexattr): number {
+  const hidden = m.writable ? withheld(m, op.name, false) : 0;
+  if (hidden < 0) return hidden;
   if (keptName(m, op.name, op.nameLength) === 0) return -Errno.ENODATA;
   if (m.writable && readable(m, m.node(op.node)) === -Errno.ENODATA) return -Errno.ENODATA;
   const ready = changeable(m, op.node);
@@ -142,8 +161,8 @@ function changed(m: Mount, nodeid: number, name: number): number {
 /** FUSE_SETXATTR_ACL_KILL_SGID: the caller is not in the file's group. */
 function dropSetgid(m: Mount, fd: number, name: number): number {
   const { u32, scratch } = m;
-  const result = disk.stat(fd, name, scratch.stat2);
+  const result = m.upper.stat(fd, name, scratch.stat2);
   if (result < 0) return result;
   const mode = u32[(scratch.stat2 + StatRecord.mode) >> 2];
-  return (mode & Mode.SETGID) === 0 ? 0 : disk.fchmodat(fd, name, mode & Mode.PERMISSIONS & ~Mode.SETGID);
+  return (mode & Mode.SETGID) === 0 ? 0 : m.upper.fchmodat(fd, name, mode & Mode.PERMISSIONS & ~Mode.SETGID);
 }

@@ -301,7 +301,7 @@ export const FOREVER = -1;
  * The answer to one operation, written where the kernel will read it. A handler calls at most one of these (readdir: one kind many times)
  * and returns 0, or returns a negative errno and what it wrote does not count. Each is for the operations that name it.
  *
- * `attr` is the offset of a stat record (native-bindings StatRecord); seconds are 0 or FOREVER.
+ * `attr` is the offset of a stat record (native-bindings StatRecord); seconds are a number from 0 on, or FOREVER.
  */
 export interface Reply {
   /** Where READ, READLINK, GETXATTR, LISTXATTR, IOCTL may put their bytes, to be followed by bytes(). */

@@ -57,7 +57,7 @@ export function setUpMount({ table }: WorkerContext, spec: MountSpec): number {
   const { i32 } = table;
   let index = 0;
   while (i32[mountRecord(index)] !== (MountState.FREE as number)) index++;
-  if (spec.squashUid === 666) throw new Error('the stand-in refuses this mount');
+  if (spec.view?.squashUid === 666) throw new Error('the stand-in refuses this mount');
   const record = mountRecord(index);
   i32.fill(0, record, record + MountWord.SIZE);
   i32[record + MountWord.STATE] = MountState.SETTING_UP;

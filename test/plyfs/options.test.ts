@@ -9,7 +9,14 @@ t.test('the forms that callers use', (t) => {
   t.match(podman, { lower: ['/s/l/SEDR', '/s/l/AU3S'], upper: '/s/1/diff', work: '/s/1/work', volatile: true, ignored: [] });
   t.same(parseOptions('lowerdir=/a,dev,suid').flags, MountFlag.RDONLY, 'mount.fuse3 appends dev,suid');
   const keepId = parseOptions(`lowerdir=/a,${UPPER},uidmapping=:0:1:2001:2001:0:1,gidmapping=:0:1:1`);
-  t.same(keepId.ignored, ['uidmapping', 'gidmapping']);
+  t.match(keepId, {
+    uidMap: [
+      { kept: 0, shown: 1, count: 2001 },
+      { kept: 2001, shown: 0, count: 1 },
+    ],
+    gidMap: [{ kept: 0, shown: 1, count: 1 }],
+    ignored: [],
+  });
   t.match(parseOptions(`rw,lowerdir=/a,${UPPER},private,_netdev,lazytime`), { flags: MountFlag.LAZYTIME, ignored: ['private', '_netdev'] });
   t.end();
 });
@@ -29,7 +36,7 @@ t.test('escapes, quotes and bytes in paths', (t) => {
   ];
   for (const [text, lower] of rows) t.same(parseOptions(text).lower, lower, text);
   t.match(parseOptions(String.raw`lowerdir=/l,upperdir=/u\:x,workdir=/w\,y`), { upper: '/u:x', work: '/w,y' });
-  t.match(parseOptions('lowerdir=/l,context="a:b,c",volatile'), { volatile: true, ignored: ['context'] });
+  t.match(parseOptions('lowerdir=/l,context="a:b,c",volatile'), { volatile: true, ignored: [] });
   t.end();
 });
 
@@ -57,6 +64,37 @@ t.test('what an option means, and that the last one counts', (t) => {
     ['fsname=rootfs of x', { fsname: 'rootfs of x' }],
     ['allow_other,default_permissions,defaults', { ignored: [] }],
     ['volatile', { volatile: true }],
+    [
+      '',
+      { uidMap: [], gidMap: [], xattrPermissions: 0, staticNlink: false, timeout: undefined, squashUid: undefined, squashGid: undefined },
+    ],
+    ['uidmapping=0:1000:1:1:100000:65536,uidmapping=5:6:7', { uidMap: [{ kept: 5, shown: 6, count: 7 }] }],
+    [
+      'uidmapping="0:1000:1,1:100000:65536"',
+      {
+        uidMap: [
+          { kept: 0, shown: 1000, count: 1 },
+          { kept: 1, shown: 100000, count: 65536 },
+        ],
+      },
+    ],
+    ['gidmapping=0:0:4294967295', { gidMap: [{ kept: 0, shown: 0, count: 4294967295 }] }],
+    ['uidmapping=,gidmapping=0:1:0', { uidMap: [], gidMap: [] }],
+    ['squash_to_root', { squashUid: 0, squashGid: 0 }],
+    ['squash_to_gid=5,squash_to_root', { squashUid: 0, squashGid: 5 }],
+    ['squash_to_root,squash_to_uid=5', { squashUid: 5, squashGid: 0 }],
+    ['xattr_permissions=1,xattr_permissions=2', { xattrPermissions: 2 }],
+    ['static_nlink', { staticNlink: true }],
+    ['fsync=0', { volatile: true }],
+    ['fsync=0,fsync=1', { volatile: false }],
+    ['volatile,fsync=1', { volatile: true }],
+    ['noxattrs=1', { xattrs: false }],
+    ['noxattrs=0', { xattrs: true }],
+    ['timeout=0', { timeout: 0 }],
+    ['timeout=1.75', { timeout: 1 }],
+    ['timeout=1e9', { timeout: 1000000000 }],
+    ['timeout=1000000000000', { timeout: 2147483647 }],
+    ['threaded=1,writeback=0,fast_ino=1,context="system_u:object_r:container_file_t:s0:c1,c2",plugins=', { ignored: [] }],
   ];
   for (const [text, expected] of rows) t.match(parseOptions(`lowerdir=/l,${text}`), expected, text);
   t.equal(parseOptions('lowerdir=/l').userxattr, undefined);
@@ -103,6 +141,16 @@ t.test('what cannot be is refused with the reason and what to do', (t) => {
     ['lowerdir=/a,max_stack_depth=3', /^option max_stack_depth/],
     ['lowerdir=/a,transport=ring', /^option transport cannot be "ring": it takes one of auto, dev, uring/],
     ['lowerdir=/a,log_level=loud', /^option log_level cannot be "loud": it takes one of trace, debug/],
+    ['lowerdir=/a,uidmapping=0:1', /^option uidmapping cannot be "0:1": it takes ID ON DISK:ID SHOWN:HOW MANY/],
+    ['lowerdir=/a,gidmapping=0:1:x', /^option gidmapping/],
+    ['lowerdir=/a,gidmapping=0:-1:1', /^option gidmapping/],
+    ['lowerdir=/a,uidmapping=0:1:4294967295', /^option uidmapping/],
+    ['lowerdir=/a,xattr_permissions=3', /^option xattr_permissions cannot be "3"/],
+    ['lowerdir=/a,xattr_permissions', /^option xattr_permissions has no value/],
+    ['lowerdir=/a,fsync', /^option fsync has no value/],
+    ['lowerdir=/a,fsync=2', /^option fsync/],
+    ['lowerdir=/a,timeout=soon', /^option timeout cannot be "soon": it takes a number of seconds/],
+    ['lowerdir=/a,plugins=/usr/lib/p.so', /^option plugins \("\/usr\/lib\/p.so"\): plyfs loads no plugins/],
     ['lowerdir=/a,redirect_dir=constructor', /^option redirect_dir/],
   ];
   for (const [text, message] of rows) {
