@@ -13,7 +13,7 @@ BINS := plyd ply
 NODE_PREFIX := $(shell dirname "$$(dirname "$$(readlink -f "$$(command -v node)")")")
 NODEDIR := $(if $(wildcard $(NODE_PREFIX)/include/node/node_api.h),--nodedir=$(NODE_PREFIX))
 
-.PHONY: help build native typescript check test test-long demo fuzz bench clean
+.PHONY: help build native typescript check test test-clients test-long demo fuzz bench clean
 
 help: ## explain the targets (the default)
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -63,6 +63,9 @@ check: build ## types, ESLint (with the folder rule), Prettier, the protocol tab
 test: build ## all tests but the long ones; the last line is `N passed, N failed`
 	@scripts/run-tests
 
+test-clients: build ## podman, buildah, mount(8), containerd: the programs that use plyfs (part of make test)
+	@scripts/run-tests dist/test/clients/*.test.js
+
 test-long: build ## all tests, those that take minutes too
 	@PLYFS_TEST_LONG=1 scripts/run-tests
 
@@ -84,5 +87,5 @@ clean: ## remove dist and the built addon (node_modules stays)
 
 # With -j, tests run after the checks: they measure and mount, and their count is the last line.
 ifneq (,$(filter check,$(MAKECMDGOALS)))
-test test-long: check
+test test-clients test-long: check
 endif
