@@ -22,6 +22,39 @@ export async function listen(server: Server, path: string, group: number | undef
   }
 }
 
+/**
+ * On a socket that a service manager listens on (it stays there when plyd ends, and who connects meanwhile waits). Its owner and mode are the
+ * manager's business. Resolves with its path; throws ConfigError.
+ */
+export async function listenOn(server: Server, fd: number): Promise<{ path: string; lock: Exclusive }> {
+  const path = pathOf(fd);
+  if (path === undefined)
+    throw new ConfigError(
+      `the socket that was passed as descriptor ${fd} has no path: ListenStream= has to be one, such as /run/ply/ply.sock`,
+    );
+  const lock = takeLock(path);
+  try {
+    await new Promise<void>((resolve, reject) => {
+      server.once('error', (error) => reject(new ConfigError(`cannot use the socket ${path} that was passed: ${error.message}`)));
+      server.listen({ fd }, resolve);
+    });
+    return { path, lock };
+  } catch (error) {
+    lock.release();
+    throw error;
+  }
+}
+
+/** Where a socket is bound; Node does not say. /proc/net/unix: Num RefCount Protocol Flags Type St Inode Path */
+function pathOf(fd: number): string | undefined {
+  const inode = String(fs.fstatSync(fd).ino);
+  for (const line of fs.readFileSync('/proc/net/unix', 'utf8').split('\n')) {
+    const found = /^\S+ \S+ \S+ \S+ \S+ \S+ +(\d+) (\/.*)$/.exec(line);
+    if (found?.[1] === inode) return found[2];
+  }
+  return undefined;
+}
+
 function takeLock(path: string): Exclusive {
   try {
     return Exclusive.take(`${path}.lock`);

@@ -13,7 +13,7 @@ import { type Config, ConfigError, HELP, readConfig } from './config';
 import { mayPassThrough } from './engine/privileges';
 import { AS_ASKED, hindrance, insteadOfUring, OVER_URING } from './engine/transport';
 import { sweepExports } from './images/export';
-import { listen } from './listen';
+import { listen, listenOn } from './listen';
 import { type Log, openLog, openPrettyLog } from './log';
 import { Containers } from './mounts/containers';
 import { Events } from './mounts/events';
@@ -26,6 +26,7 @@ import { enterOwnNamespaces } from './mounts/rootless';
 import { Recovery } from './mounts/recovery';
 import { Supervisor } from './mounts/supervisor';
 import { MountWatch } from './mounts/watch';
+import { passOn, Service } from './service';
 import { Catalog, StoreError } from './store';
 
 /** How long requests that run may take when plyd ends. */
@@ -37,7 +38,7 @@ export async function main(args: readonly string[]): Promise<void> {
     if (asked.action === 'help') fs.writeSync(1, HELP);
     else if (asked.action === 'version') fs.writeSync(1, `plyd ${version()}\n`);
     else {
-      enterOwnNamespaces();
+      enterOwnNamespaces(() => passOn(process.env));
       await Daemon.start(asked.config);
     }
   } catch (error) {
@@ -62,12 +63,14 @@ class Daemon {
     private readonly lock: Exclusive,
     private readonly catalog: Catalog,
     private readonly supervisor: Supervisor,
+    private readonly service: Service,
   ) {}
 
   static async start(config: Config): Promise<void> {
     process.umask(0o022);
     process.chdir('/');
     const { log, stream } = openDaemonLog(config);
+    const service = Service.take(process.env, (errno, address) => log.warn({ errno, address }, 'the service manager cannot be told'));
     const lock = lockRoot(config.root);
     const { root } = config;
     for (const directory of ['containers', 'layers', 'engines']) fs.mkdirSync(join(root, directory), { recursive: true, mode: 0o700 });
@@ -77,7 +80,7 @@ class Daemon {
     const watch = new MountWatch(catalog, events, locks, log);
     const supervisor = new Supervisor(engineSettings(config, stream), log, watch);
     watch.supervisor = supervisor;
-    const daemon = new Daemon(config, log, lock, catalog, supervisor);
+    const daemon = new Daemon(config, log, lock, catalog, supervisor, service);
     for (const signal of ['SIGTERM', 'SIGINT'] as const) process.on(signal, () => daemon.signalled(signal));
     process.on('SIGHUP', () => undefined); // the terminal that started us is none of our business
     process.on('uncaughtException', (error) => {
@@ -85,6 +88,7 @@ class Daemon {
       process.exit(1);
     });
     log.info({ version: daemon.version, root, socket: config.socket }, 'plyd starts');
+    service.status('Taking over what an earlier plyd has left');
     const left = await forgetImports(catalog);
     if (left.length > 0) log.info({ directories: left }, 'what an earlier plyd was importing is removed');
     await new Recovery(catalog, supervisor, events, log).run();
@@ -107,11 +111,13 @@ class Daemon {
     });
     let socketLock: Exclusive;
     try {
-      socketLock = await listen(server.http, config.socket, config.group);
+      socketLock = await this.listen(server.http);
     } catch (error) {
       await this.putDown();
       throw error;
     }
+    const others = this.service.closeOthers();
+    if (others.length > 0) log.warn({ sockets: others }, 'sockets were passed that plyd has no use for: "api" is its API');
     const handover = new Handover(keeper, events, log, config.socket);
     this.end = async () => {
       handover.close();
@@ -119,7 +125,28 @@ class Daemon {
       socketLock.release();
     };
     log.info({ socket: config.socket, ...catalog.counts() }, 'plyd is ready');
+    this.service.ready(this.summary());
+    events.listen(undefined, () => {
+      if (!this.ending) this.service.status(this.summary());
+    });
     if (this.ending) void this.finish();
+  }
+
+  /** On the socket that was passed, if one was; else on one of its own. */
+  private async listen(http: ApiServer['http']): Promise<Exclusive> {
+    const { config } = this;
+    const fd = this.service.socket('api', 'ply.sock', 'plyd.socket');
+    if (fd < 0) return await listen(http, config.socket, config.group);
+    const { path, lock } = await listenOn(http, fd);
+    config.socket = path;
+    return lock;
+  }
+
+  /** For `systemctl status`. */
+  private summary(): string {
+    const { mounts } = this.catalog.counts();
+    const engines = this.supervisor.running.length;
+    return `Serving ${mounts} mount${mounts === 1 ? '' : 's'} with ${engines} engine${engines === 1 ? '' : 's'}`;
   }
 
   private end: (() => Promise<void>) | undefined;
@@ -156,6 +183,7 @@ class Daemon {
       process.exit(1);
     }
     this.ending = true;
+    this.service.stopping(this.config.keepMounts ? 'Leaving the mounts to their engines' : 'Unmounting');
     this.log.info({ signal, keepMounts: this.config.keepMounts }, 'plyd ends');
     if (this.end !== undefined) void this.finish();
   }

@@ -57,6 +57,13 @@ export const enum DirentRecord {
   /** name bytes, then a NUL */ name = 136,
 }
 
+/** Bits of {@link Native.socketKind}. */
+export const enum SocketKind {
+  UNIX = 1,
+  STREAM = 2,
+  LISTENING = 4,
+}
+
 /** Flags of {@link Native.readDirents}. */
 export const enum ReadDirents {
   /** fstatat each entry; an entry that vanished meanwhile is left out */ WITH_STAT = 1,
@@ -331,6 +338,13 @@ export interface Native {
   sendMessage(fd: number, data: Buffer, fds: number[]): number;
   /** One datagram: {data, fds}, undefined at the end of file, or a negative errno. Up to `capacity` bytes; descriptors are close-on-exec. A truncated one: -EMSGSIZE, its fds closed. */
   receiveMessage(fd: number, capacity: number): { data: Buffer; fds: number[] } | undefined | number;
+  /** One datagram to a Unix socket, from one made for it; does not wait (-EAGAIN). An address that begins with '@' is abstract. Returns the bytes sent;
+   * empty data or address: -EINVAL. */
+  sendDatagram(address: Buffer, data: Buffer): number;
+  /** What a socket is: SocketKind bits, or -ENOTSOCK, -EBADF. */
+  socketKind(fd: number): number;
+  /** FD_CLOEXEC on (1) or off (0). */
+  closeOnExec(fd: number, on: number): number;
   /** SO_PEERCRED: {pid, uid, gid} or a negative errno */
   peerCredentials(fd: number): { pid: number; uid: number; gid: number } | number;
   /** Calls back on the event loop of the calling thread (uv_poll, readable) until stop() is called. Throws when fd cannot be polled.

@@ -12,6 +12,7 @@ export const rows = [
 
   { from: 'daemon/main', may: ['daemon'] },
   { from: 'daemon/listen', may: ['daemon/config', 'daemon/mounts'] },
+  { from: 'daemon/service', may: ['daemon/config', 'native-bindings'], packages: [] },
   { from: 'daemon/config', may: ['daemon/errno', 'daemon/runtime'] },
   { from: 'daemon/log', may: ['daemon/errno', 'daemon/config'] },
   { from: 'daemon/errno', may: [], packages: [] },

@@ -7,11 +7,13 @@ import { native } from '../../native-bindings/index';
 
 const UNSHARE = ['unshare', '--user', '--map-root-user', '--mount', '--propagation', 'slave', '--'];
 
-/** Returns where plyd is root, of the machine or of a namespace; else plyd starts once more, in namespaces of its own, if this machine allows it. */
-export function enterOwnNamespaces(): void {
+/** Returns where plyd is root, of the machine or of a namespace; else plyd starts once more, in namespaces of its own, if this machine allows it: after
+ * `before`. */
+export function enterOwnNamespaces(before: () => void = () => undefined): void {
   if (process.geteuid!() === 0) return;
   const [name, ...args] = [...UNSHARE, 'true'];
   const { status } = spawnSync(name, args, { stdio: 'ignore' });
-  if (status === 0) native.exec([...UNSHARE, process.execPath, ...process.execArgv, ...process.argv.slice(1)]);
-  // Without them all but mounting works, and that says what it takes.
+  if (status !== 0) return; // without them all but mounting works, and that says what it takes
+  before();
+  native.exec([...UNSHARE, process.execPath, ...process.execArgv, ...process.argv.slice(1)]);
 }

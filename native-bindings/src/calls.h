@@ -86,6 +86,8 @@
   CALL(raiseFileLimit, 0) \
   CALL(exitNow, 1) \
   CALL(closeFrom, 1) \
+  CALL(socketKind, 1) \
+  CALL(closeOnExec, 2) \
   CALL(faultClear, 0)
 
 #define PLYFS_METHODS(METHOD) \
@@ -98,6 +100,7 @@
   METHOD(sendMessage) \
   METHOD(receiveMessage) \
   METHOD(peerCredentials) \
+  METHOD(sendDatagram) \
   METHOD(watchReadable) \
   METHOD(fuseHeader) \
   METHOD(zstdStream) \

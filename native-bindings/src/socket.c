@@ -3,6 +3,8 @@
  */
 #include "args.h"
 
+#include <fcntl.h>
+#include <stddef.h>
 #include <stdlib.h>
 #include <sys/socket.h>
 #include <sys/un.h>
@@ -78,6 +80,55 @@ napi_value method_sendMessage(napi_env env, napi_callback_info info) {
   if (count > MOST_FDS || length == 0) return integer(env, -EINVAL);
   FAULT(env, "sendMessage");
   return integer(env, sendBytes(fd, bytes, length, fds, count));
+}
+
+/** AF_UNIX, SOCK_STREAM and listening, as bits 1, 2 and 4. */
+int32_t call_socketKind(const int32_t *arg) {
+  int value;
+  socklen_t length = sizeof value;
+  if (getsockopt(arg[0], SOL_SOCKET, SO_DOMAIN, &value, &length) < 0) return -errno;
+  int32_t kind = value == AF_UNIX ? 1 : 0;
+  if (getsockopt(arg[0], SOL_SOCKET, SO_TYPE, &value, &length) < 0) return -errno;
+  if (value == SOCK_STREAM) kind |= 2;
+  if (getsockopt(arg[0], SOL_SOCKET, SO_ACCEPTCONN, &value, &length) < 0) return -errno;
+  return value ? kind | 4 : kind;
+}
+
+int32_t call_closeOnExec(const int32_t *arg) {
+  return result(fcntl(arg[0], F_SETFD, arg[1] ? FD_CLOEXEC : 0));
+}
+
+/** sendto(2) from a socket of its own. '@' before the address is the NUL of an abstract one (unix(7)). */
+static int32_t sendDatagram(const uint8_t *address, size_t addressLength, const void *bytes, size_t length) {
+  struct sockaddr_un to = {.sun_family = AF_UNIX};
+  bool isAbstract = address[0] == '@';
+  // A path needs room for its NUL; an abstract name is as long as the length says.
+  if (addressLength > sizeof to.sun_path - (isAbstract ? 0 : 1)) return -ENAMETOOLONG;
+  memcpy(to.sun_path, address, addressLength);
+  if (isAbstract) to.sun_path[0] = 0;
+  socklen_t size = (socklen_t)(offsetof(struct sockaddr_un, sun_path) + addressLength + (isAbstract ? 0 : 1));
+  int fd = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+  if (fd < 0) return -errno;
+  int32_t sent = result(RETRY(sendto(fd, bytes, length, MSG_NOSIGNAL | MSG_DONTWAIT, (struct sockaddr *)&to, size)));
+  close(fd);
+  return sent;
+}
+
+napi_value method_sendDatagram(napi_env env, napi_callback_info info) {
+  napi_value value[2];
+  size_t given = 2, length = 0, addressLength = 0;
+  napi_get_cb_info(env, info, &given, value, NULL, NULL);
+  void *bytes, *address;
+  bool isBuffer = false, isAddress = false;
+  napi_is_buffer(env, value[0], &isAddress);
+  napi_is_buffer(env, value[1], &isBuffer);
+  if (!isAddress || !isBuffer || napi_get_buffer_info(env, value[0], &address, &addressLength) != napi_ok ||
+      napi_get_buffer_info(env, value[1], &bytes, &length) != napi_ok) {
+    return typeError(env, "sendDatagram(address: Buffer, data: Buffer)");
+  }
+  if (addressLength == 0 || length == 0) return integer(env, -EINVAL);
+  FAULT(env, "sendDatagram");
+  return integer(env, sendDatagram(address, addressLength, bytes, length));
 }
 
 struct Received {

@@ -72,10 +72,12 @@ const SHAPES: Record<string, string> = {
   umask: 'i',
   exitNow: 'i',
   closeFrom: 'i',
+  socketKind: 'i',
+  closeOnExec: 'ii',
 };
 const WITHOUT = ['fuseOpen', 'ringProbe', 'ringClose', 'ringSubmit', 'epollCreate', 'eventfd', 'raiseFileLimit', 'faultClear'];
 const METHODS = ['arenaBuffer', 'mount', 'umount', 'exec', 'nameThread', 'socketpair', 'sendMessage', 'receiveMessage', 'peerCredentials'];
-const MORE_METHODS = ['watchReadable', 'fuseHeader', 'faultSet', 'zstdStream', 'zstdStep'];
+const MORE_METHODS = ['sendDatagram', 'watchReadable', 'fuseHeader', 'faultSet', 'zstdStream', 'zstdStep'];
 
 t.test('every function of the addon is covered here', (t) => {
   t.same(Object.keys(native).sort(), [...Object.keys(SHAPES), ...WITHOUT, ...METHODS, ...MORE_METHODS].sort());
@@ -217,6 +219,9 @@ t.test('methods throw a TypeError for wrong types and nothing else', (t) => {
     ['receiveMessage', '1', 10],
     ['peerCredentials'],
     ['peerCredentials', 'x'],
+    ['sendDatagram'],
+    ['sendDatagram', '/x', Buffer.from('x')],
+    ['sendDatagram', Buffer.from('/x'), 'x'],
     ['watchReadable'],
     ['watchReadable', 0],
     ['watchReadable', 0, {}],

@@ -106,3 +106,35 @@ t.test('a socket in nonblocking mode says so', (t) => {
   t.equal(O.O_NONBLOCK & parseInt(/flags:\s+(\d+)/.exec(fs.readFileSync(`/proc/self/fdinfo/${a}`, 'latin1'))![1], 8), O.O_NONBLOCK);
   t.end();
 });
+
+t.test('a datagram goes to a path or an abstract name; what is wrong with the address is said', (t) => {
+  const { path } = workDirectory(t);
+  const data = Buffer.from('READY=1');
+  t.equal(native.sendDatagram(Buffer.from(join(path, 'nobody')), data), -E.ENOENT);
+  t.equal(native.sendDatagram(Buffer.from('@plyfs-nobody-listens-here'), data), -E.ECONNREFUSED);
+  t.equal(native.sendDatagram(Buffer.from(`/${'x'.repeat(107)}`), data), -E.ENAMETOOLONG);
+  t.equal(native.sendDatagram(Buffer.from(`@${'x'.repeat(108)}`), data), -E.ENAMETOOLONG);
+  t.equal(native.sendDatagram(Buffer.alloc(0), data), -E.EINVAL);
+  t.equal(native.sendDatagram(Buffer.from('/x'), Buffer.alloc(0)), -E.EINVAL);
+  t.end();
+});
+
+t.test('socketKind tells what a socket is', (t) => {
+  const [a] = pair(t);
+  t.equal(native.socketKind(a), 1, 'a Unix socket, SOCK_SEQPACKET, connected');
+  t.equal(native.socketKind(-1), -E.EBADF);
+  t.equal(native.socketKind(opened(t, native.eventfd())), -E.ENOTSOCK);
+  t.end();
+});
+
+t.test('closeOnExec is switched off and on', (t) => {
+  const fd = opened(t, native.eventfd());
+  const flags = (): string => /flags:\s+(\d+)/.exec(fs.readFileSync(`/proc/self/fdinfo/${fd}`, 'latin1'))![1];
+  const on = flags();
+  t.equal(native.closeOnExec(fd, 0), 0);
+  t.not(flags(), on);
+  t.equal(native.closeOnExec(fd, 1), 0);
+  t.equal(flags(), on);
+  t.equal(native.closeOnExec(-1, 1), -E.EBADF);
+  t.end();
+});

@@ -1,0 +1,188 @@
+/** plyd under a service manager: what it tells (sd_notify), sockets that it is given (LISTEN_FDS), and its unit files. systemd itself is not needed. */
+import { type ChildProcess, spawn, spawnSync } from 'node:child_process';
+import fs from 'node:fs';
+import path from 'node:path';
+import t from 'tap';
+import { removeDirectory, temporaryDirectory } from '../support/leaks.js';
+import { CANNOT, Plyd, PROGRAM, until } from './daemon.js';
+
+const UNITS = path.resolve(__dirname, '../../../scripts/systemd');
+const ACTIVATE = '/usr/bin/systemd-socket-activate';
+
+/** Receives datagrams, as a service manager does; each is a line of JSON in a file. */
+const MANAGER = `
+import json, socket, sys
+address, file = sys.argv[1], sys.argv[2]
+s = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+s.bind('\\0' + address[1:] if address[0] == '@' else address)
+with open(file, 'a', buffering=1) as out:
+    out.write('"bound"\\n')
+    while True:
+        out.write(json.dumps(s.recv(65536).decode()) + '\\n')
+`;
+
+/** Becomes another program, with descriptor 3 passed as the socket that argv[1] says. */
+const PASSES = `
+import os, socket, sys
+kind, at = sys.argv[1], sys.argv[2]
+if kind == 'file': fd = os.open(at, os.O_RDWR | os.O_CREAT)
+elif kind == 'datagram':
+    s = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM); s.bind(at); fd = s.fileno()
+else:
+    s = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM); s.bind(at); fd = s.fileno()
+    if kind != 'deaf': s.listen(5)
+if fd == 3: os.set_inheritable(3, True)
+else: os.dup2(fd, 3)
+os.environ.update(LISTEN_PID=str(os.getpid()), LISTEN_FDS='1', LISTEN_FDNAMES=sys.argv[3])
+os.execvp(sys.argv[4], sys.argv[4:])
+`;
+
+class Manager {
+  private constructor(
+    private readonly child: ChildProcess,
+    private readonly file: string,
+  ) {}
+
+  static async listen(address: string, file: string): Promise<Manager> {
+    const manager = new Manager(spawn('python3', ['-c', MANAGER, address, file], { stdio: ['ignore', 'ignore', 'inherit'] }), file);
+    await until('the manager', () => manager.told.includes('bound'), 30_000);
+    return manager;
+  }
+
+  get told(): string[] {
+    if (!fs.existsSync(this.file)) return [];
+    const lines = fs.readFileSync(this.file, 'utf8').split('\n').slice(0, -1);
+    return lines.map((line) => JSON.parse(line) as string);
+  }
+
+  async has(pattern: RegExp): Promise<void> {
+    await until(String(pattern), () => this.told.some((state) => pattern.test(state)), 30_000);
+  }
+
+  async end(): Promise<void> {
+    const gone = new Promise((resolve) => this.child.once('exit', resolve));
+    this.child.kill();
+    await gone;
+  }
+}
+
+const skip = CANNOT ?? (spawnSync('python3', ['--version']).status === 0 ? false : 'needs python3');
+
+for (const [kind, addressOf] of [
+  ['a path', (base: string): string => `${base}/notify`],
+  ['an abstract name', (base: string): string => `@plyfs-test-${process.pid}-${path.basename(base)}`],
+] as const) {
+  void t.test(`plyd tells a service manager at ${kind} that it is ready, alive, how it is, and that it ends`, { skip }, async (t) => {
+    const plyd = new Plyd();
+    const manager = await Manager.listen(addressOf(plyd.base), `${plyd.base}/told`);
+    try {
+      await plyd.start([], { NOTIFY_SOCKET: addressOf(plyd.base), WATCHDOG_USEC: '200000' });
+      await manager.has(new RegExp(`^READY=1\nMAINPID=${plyd.child!.pid}\nSTATUS=Serving 0 mounts`));
+      t.equal(
+        manager.told.findIndex((state) => /READY/.test(state)) > manager.told.findIndex((state) => /^STATUS=Taking over/.test(state)),
+        true,
+      );
+      await until('the watchdog is fed again and again', () => manager.told.filter((state) => state === 'WATCHDOG=1').length >= 3, 30_000);
+      await plyd.image();
+      await plyd.create('img', 'one');
+      await plyd.begin('one');
+      await manager.has(/^STATUS=Serving 1 mount with 1 engine$/);
+      const environment = fs.readFileSync(`/proc/${plyd.engines()[0]}/environ`, 'latin1');
+      t.notMatch(environment, /NOTIFY_SOCKET|WATCHDOG_USEC/, 'no engine speaks for plyd');
+      t.equal(await plyd.stop(), 0);
+      await manager.has(/^STOPPING=1\nSTATUS=Unmounting$/);
+      t.notOk(plyd.lines().some(({ msg }) => /service manager/.test(msg)));
+    } finally {
+      await manager.end();
+      t.same(await plyd.cleanUp(), []);
+    }
+  });
+}
+
+void t.test('a watchdog that is for another process is not fed; a manager that is gone is a line in the log', { skip }, async (t) => {
+  const plyd = new Plyd();
+  try {
+    await plyd.start([], { NOTIFY_SOCKET: `${plyd.base}/nobody`, WATCHDOG_USEC: '100000', WATCHDOG_PID: '1' });
+    t.ok(plyd.lines().some(({ level, msg, errno }) => level === 40 && /service manager/.test(msg) && errno === 2));
+  } finally {
+    t.same(await plyd.cleanUp(), []);
+  }
+});
+
+void t.test('variables of a service manager that make no sense are refused', { skip }, async (t) => {
+  const base = temporaryDirectory();
+  const start = (env: NodeJS.ProcessEnv): { status: number | null; stderr: string } =>
+    spawnSync(process.execPath, [PROGRAM, '--root', `${base}/root`, '--socket', `${base}/sock`], {
+      encoding: 'utf8',
+      env: { ...process.env, ...env },
+      timeout: 60_000,
+    });
+  t.match(start({ NOTIFY_SOCKET: 'relative' }), { status: 2, stderr: /NOTIFY_SOCKET is "relative".*from \// });
+  t.match(start({ NOTIFY_SOCKET: '/x', WATCHDOG_USEC: 'soon' }), { status: 2, stderr: /WATCHDOG_USEC is "soon"/ });
+  await removeDirectory(base);
+});
+
+void t.test(
+  'plyd serves the socket that it was given, and leaves it where it is',
+  { skip: skip || (fs.existsSync(ACTIVATE) ? false : 'needs systemd-socket-activate') },
+  async (t) => {
+    const plyd = new Plyd();
+    const log = fs.openSync(plyd.logFile, 'a');
+    const args = ['-E', 'HOME', '-l', plyd.socket, '--fdname=api', process.execPath, PROGRAM, '--root', plyd.root, '--log-level', 'debug'];
+    const child = spawn(ACTIVATE, args, { stdio: ['ignore', log, log], env: { ...process.env, HOME: '/root' } });
+    fs.closeSync(log);
+    const ended = new Promise((resolve) => child.once('exit', (status, signal) => resolve(signal ?? status)));
+    try {
+      await until('the socket', () => fs.existsSync(plyd.socket), 30_000);
+      const { ino } = fs.statSync(plyd.socket);
+      const info = await plyd.info(); // starts it, and waits until it answers
+      t.equal(info.pid, child.pid);
+      t.equal(info.socket, plyd.socket);
+      t.notMatch(fs.readFileSync(`/proc/${child.pid}/environ`, 'latin1'), /NOTIFY_SOCKET/);
+      await plyd.image();
+      await plyd.create('img', 'one');
+      await plyd.begin('one');
+      const [engine] = plyd.engines();
+      t.notMatch(fs.readFileSync(`/proc/${engine}/environ`, 'latin1'), /LISTEN_/, 'no engine has the variables');
+      child.kill('SIGTERM');
+      t.equal(await ended, 0);
+      t.equal(fs.statSync(plyd.socket).ino, ino);
+    } finally {
+      child.kill('SIGKILL');
+      await ended;
+      t.same(await plyd.cleanUp(), []);
+    }
+  },
+);
+
+void t.test('what is no listening Unix stream socket is refused, and what it should be is said', { skip }, async (t) => {
+  const base = temporaryDirectory();
+  const start = (kind: string, name: string): { status: number | null; stderr: string } =>
+    spawnSync('python3', ['-c', PASSES, kind, `${base}/${kind}`, name, process.execPath, PROGRAM, '--root', `${base}/root`], {
+      encoding: 'utf8',
+      timeout: 60_000,
+    });
+  t.match(start('file', 'api'), { status: 2, stderr: /descriptor 3 \("api"\).*is no socket.*ListenStream/ });
+  t.match(start('datagram', 'ply.sock'), { status: 2, stderr: /is no stream socket/ });
+  t.match(start('deaf', 'plyd.socket'), { status: 2, stderr: /is not listening/ });
+  await removeDirectory(base);
+});
+
+const noAnalyze = spawnSync('systemd-analyze', ['--version']).status === 0 ? false : 'needs systemd-analyze';
+
+void t.test('systemd finds nothing amiss in the unit files', { skip: noAnalyze }, async (t) => {
+  const base = temporaryDirectory();
+  fs.copyFileSync(`${UNITS}/plyd.socket`, `${base}/plyd.socket`);
+  const service = fs.readFileSync(`${UNITS}/plyd.service`, 'utf8');
+  fs.writeFileSync(`${base}/plyd.service`, service.replace('/usr/bin/plyd', PROGRAM));
+  const { status, stderr } = spawnSync('systemd-analyze', ['verify', '--man=no', `${base}/plyd.service`, `${base}/plyd.socket`], {
+    encoding: 'utf8',
+    timeout: 60_000,
+  });
+  t.equal(status, 0, stderr);
+  t.notMatch(stderr, /plyd\.(service|socket)/);
+  fs.writeFileSync(`${base}/plyd.service`, `${service.replace('/usr/bin/plyd', PROGRAM)}\n[Service]\nKillMood=process\n`);
+  const wrong = spawnSync('systemd-analyze', ['verify', '--man=no', `${base}/plyd.service`], { encoding: 'utf8', timeout: 60_000 });
+  t.match(wrong.stderr, /KillMood/, 'it would');
+  await removeDirectory(base);
+});
