@@ -273,7 +273,13 @@ function wishesOf(options: MountOptions, transport: TransportInfo): typeof DEFAU
   };
 }
 
-function flagsOf(options: MountOptions, capabilities: Capabilities): number {
+/** What the kernel's answer to INIT is asked about. */
+export type Granted = Pick<
+  Capabilities,
+  'canPassthrough' | 'canSkipFlush' | 'canSkipOpendir' | 'hasHandleKillprivV2' | 'hasPosixAcl' | 'hasParallelDirectWrites'
+>;
+
+export function flagsOf(options: MountOptions, capabilities: Granted): number {
   const bits: readonly [on: boolean, flag: MountFlags][] = [
     [options.volatile, MountFlags.VOLATILE],
     [options.metacopy, MountFlags.METACOPY],
