@@ -29,8 +29,8 @@ export const verb: Verb = {
     ['umount /mnt', 'ends it'],
   ],
   notes: `workdir is an empty directory on the file system of upperdir. \\: and \\, and \\\\ stand for a colon, a comma and a backslash in
-a name. The other options are those of plyfs: \`plyfs --help\` lists them. fuse-native has to be installed (\`npm install --no-save --save-optional fuse-native\`, and
-\`apt-get install libfuse2\`); docs/compatibility.md says what it cannot do.`,
+a name. The other options are those of plyfs: \`plyfs --help\` lists them. fuse-native has to be installed, and cannot do
+everything: docs/compatibility.md says how, and what.`,
   async run(args, daemon, output) {
     const driver = args.text('driver') as Driver | undefined;
     const request = mountRequest(args.texts('o').join(','), args.word(0));
