@@ -56,6 +56,8 @@ export const Info = name(
   }),
 );
 
+const driver = z.enum(['plyfs', 'fuse-native']);
+
 export const MountRequest = name(
   'MountRequest',
   z.strictObject({
@@ -64,6 +66,7 @@ export const MountRequest = name(
     upper: path.exactOptional(),
     work: path.exactOptional(),
     options: options.exactOptional(),
+    driver: driver.exactOptional(),
   }),
 );
 
@@ -76,6 +79,7 @@ export const Mount = name(
     upper: text.nullable(),
     work: text.nullable(),
     options: text,
+    driver,
     container: text.nullable(),
     createdAt: time,
     state: z.enum(['mounted', 'failed']),

@@ -79,7 +79,11 @@ export interface MountRequest {
   work?: string;
   /** further mount options, as of `plyfs -o` */
   options?: string;
+  /** who takes the requests from the kernel; fuse-native is for read-only mounts (docs/compatibility.md) */
+  driver?: Driver;
 }
+
+export type Driver = 'plyfs' | 'fuse-native';
 
 export interface Mount {
   id: string;
@@ -88,6 +92,7 @@ export interface Mount {
   upper: string | null;
   work: string | null;
   options: string;
+  driver: Driver;
   /** the container it belongs to */
   container: string | null;
   createdAt: string;

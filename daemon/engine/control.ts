@@ -19,6 +19,9 @@
  *   plan          what a mount's options come to, for plyfs's launcher (mounts/plan.ts). Nothing is opened or mounted.
  *   stop          unmount everything (MNT_DETACH) and end. Answered at once.
  *
+ * An engine of the driver fuse-native (fuse-native/) serves one mount, which it mounts by itself: no device comes with the request, which has a `source`
+ * instead, and the answer says what was `mounted`. There are no device descriptors to be had from it.
+ *
  * An answer is {id, ok: true, …} or {id, ok: false, error}: `error` is a sentence for the user. id 0 concerns all requests: the engine could not
  * start, or fails. `declined` says that nothing was touched, and another engine may do it. {id: 0, ok: true, ended} says that the kernel has let go of a mount, whoever unmounted it.
  *
@@ -47,6 +50,8 @@ export interface MountRequest {
   level: number;
   /** the sender's own note: `list` has it again */
   tag?: string;
+  /** to an engine that mounts by itself: what the mount is to be said to be of */
+  source?: string;
   /** to an engine: duplicates of the device descriptors come with the answer, as with that to `devices` */
   devices?: boolean;
   /** byte string, to the daemon only: the options as they were given, without the directories */
@@ -91,8 +96,17 @@ export interface Descriptors {
 
 export type Request = MountRequest | ListRequest | HelloRequest | PlanRequest | DevicesRequest | StopRequest | Descriptors;
 
+/** A mount in /proc/self/mountinfo. */
+export interface MountedAs {
+  mountId: number;
+  /** "major:minor" of the file system */
+  dev: string;
+}
+
 export interface ListedMount {
   mount: number;
+  /** by an engine that mounts by itself */
+  mounted?: MountedAs;
   tag?: string;
   mountpoint: string;
   level: number;
@@ -117,7 +131,17 @@ export interface Hello {
 }
 
 export type Answer =
-  | { id: number; ok: true; mount?: number; mounts?: ListedMount[]; more?: boolean; hello?: Hello; ended?: number; plan?: string }
+  | {
+      id: number;
+      ok: true;
+      mount?: number;
+      mounts?: ListedMount[];
+      more?: boolean;
+      hello?: Hello;
+      ended?: number;
+      plan?: string;
+      mounted?: MountedAs;
+    }
   | { id: number; ok: false; error: string; declined?: true };
 
 /** Bytes of one message at most; the kernel's own limit (net.core.wmem_default) is a little above. */

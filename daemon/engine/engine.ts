@@ -2,7 +2,6 @@
  * The main thread of an engine. It serves no request: it starts the workers, brings mounts up and takes them down, watches, and ends the
  * process. Its event loop is woken by the control channel, by signals, and by the workers through an eventfd.
  */
-import fs from 'node:fs';
 import type { Worker } from 'node:worker_threads';
 import { native } from '../../native-bindings/index';
 import type { Bundle } from '../bundled';
@@ -11,7 +10,7 @@ import type { Level, Log } from '../log';
 import { shown, type Transport } from '../mounts/options';
 import { planOf } from '../mounts/plan';
 import { Limits, MountFlags, MountWord } from '../overlay/table/layout';
-import { Memory } from '../overlay/table/memory';
+import type { Memory } from '../overlay/table/memory';
 import { Table } from '../overlay/table/table';
 import { WorkerContext } from '../overlay/worker';
 import {
@@ -25,9 +24,11 @@ import {
 } from './control';
 import { closeAll, ControlChannel, type Outcome } from './control-channel';
 import { Crew } from './crew';
+import { mountedAt } from './mounted';
 import { Mounting, MountDeclined, MountRefused, Taken } from './mounting';
 import { loadOverlay } from './overlay';
 import { openRendezvous, type Rendezvous } from './rendezvous';
+import { makeMemory } from './table-memory';
 import { Watch } from './watch';
 import { EngineWord, mountRecord } from './words';
 
@@ -65,8 +66,6 @@ interface EngineMount {
   readonly writable: boolean;
 }
 
-/** The table: as large as offsets of 31 bits reach, or what a limit on address space lets us have. It is sparse. */
-const TABLE_MEBIBYTES = [2047, 1024, 512, 256];
 /** The table's first mount record is nobody's. */
 const MOST_MOUNTS = Limits.MAX_MOUNTS - 1;
 const JOB_THREADS = 4;
@@ -75,17 +74,6 @@ const MNT_DETACH = 2;
 /** How long unmounted mounts may still be used before the engine ends all the same, and how long workers may take to end. */
 const GRACE_MS = 5000;
 const STOP_MS = 2000;
-
-function makeMemory(): Memory {
-  for (const size of TABLE_MEBIBYTES.slice(0, -1)) {
-    try {
-      return Memory.create(size);
-    } catch {
-      // the next smaller one
-    }
-  }
-  return Memory.create(TABLE_MEBIBYTES[TABLE_MEBIBYTES.length - 1]);
-}
 
 export class Engine {
   private readonly log: Log;
@@ -355,7 +343,7 @@ export class Engine {
 
   /** Takes the mountpoint away, if what is mounted there is still ours. Whoever mounted may have done so in another mount namespace. */
   private unmount({ mountpoint, dev, index }: EngineMount): void {
-    if (deviceAt(mountpoint) !== dev) {
+    if (mountedAt(mountpoint)?.dev !== dev) {
       this.log.info({ mount: index, mountpoint: shown(mountpoint) }, 'not to be seen from here: it stays, and is dead');
       return;
     }
@@ -391,12 +379,4 @@ export class Engine {
     }, STOP_MS);
     this.crew.stop(() => process.exit(status));
   }
-}
-
-/** Of the topmost file system that is mounted there, as in mountinfo, if it is one of ours: the number of one that is gone is soon another's. */
-function deviceAt(mountpoint: string): string | undefined {
-  const escaped = mountpoint.replace(/[ \t\n\\]/g, (char) => `\\${char.charCodeAt(0).toString(8).padStart(3, '0')}`);
-  const lines = fs.readFileSync('/proc/self/mountinfo', 'latin1').split('\n');
-  const topmost = lines.findLast((line) => line.split(' ', 5)[4] === escaped);
-  return topmost?.includes(' - fuse.plyfs ') === true ? topmost.split(' ', 3)[2] : undefined;
 }

@@ -274,11 +274,17 @@ function wishesOf(options: MountOptions, transport: TransportInfo): typeof DEFAU
   };
 }
 
-function viewOf({ squashUid, squashGid, uidMap, gidMap, staticNlink, timeout }: MountOptions): ViewSpec {
+export function viewOf({ squashUid, squashGid, uidMap, gidMap, staticNlink, timeout }: MountOptions): ViewSpec {
   return { squashUid: squashUid ?? -1, squashGid: squashGid ?? -1, uids: uidMap, gids: gidMap, staticNlink, seconds: timeout ?? FOREVER };
 }
 
-function flagsOf(options: MountOptions, capabilities: Capabilities): number {
+/** What the kernel's answer to INIT is asked about. */
+export type Granted = Pick<
+  Capabilities,
+  'canPassthrough' | 'canSkipFlush' | 'canSkipOpendir' | 'hasHandleKillprivV2' | 'hasPosixAcl' | 'hasParallelDirectWrites'
+>;
+
+export function flagsOf(options: MountOptions, capabilities: Granted): number {
   const bits: readonly [on: boolean, flag: MountFlags][] = [
     [options.volatile, MountFlags.VOLATILE],
     [options.metacopy, MountFlags.METACOPY],

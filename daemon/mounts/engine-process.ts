@@ -12,6 +12,8 @@ export { EngineError } from './engine-channel';
 const O_CLOEXEC = 0o2000000;
 
 export const MAIN = join(__dirname, '..', 'engine', 'main.js');
+/** Of engines that are not plyfs's own. */
+export const DRIVER_MAINS = { 'fuse-native': join(__dirname, '..', 'engine', 'fuse-native', 'main.js') } as const;
 
 export interface EngineOptions {
   workers?: number;
@@ -28,7 +30,7 @@ export interface EngineOptions {
   supervised?: boolean;
   /** shown by ps */
   label: string;
-  /** another program than the engine's own, for tests */
+  /** another program than the engine's own: a driver's, or a test's */
   program?: string;
 }
 

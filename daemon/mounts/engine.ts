@@ -3,8 +3,9 @@ import fs from 'node:fs';
 import { join } from 'node:path';
 import type { Writable } from 'node:stream';
 import type { ListedMount } from '../engine/control';
+import type { OtherDriver } from './drivers';
 import { EngineChannel, EngineError, EngineGone } from './engine-channel';
-import { EngineProcess } from './engine-process';
+import { DRIVER_MAINS, EngineProcess } from './engine-process';
 import { inTime, sleep } from './in-time';
 import { meet } from './meet';
 
@@ -34,6 +35,7 @@ interface EngineRecord {
   pid: number;
   start: string;
   level: number;
+  driver?: OtherDriver;
 }
 
 export class Engine {
@@ -55,14 +57,16 @@ export class Engine {
     private readonly file: string,
     /** of an engine that is our child */
     readonly exit: Promise<number | string> | undefined,
+    /** not plyfs's own */
+    readonly driver: OtherDriver | undefined,
   ) {}
 
   get hasRoom(): boolean {
-    return !this.closing && !this.ended && this.load < MOST_MOUNTS;
+    return !this.closing && !this.ended && this.load < (this.driver === undefined ? MOST_MOUNTS : 1);
   }
 
   /** Starts one. It answers when it is ready; if it dies before, whoever asked it something is told. */
-  static spawn(settings: EngineSettings, level: number, restarts: number, events: EngineEvents): Engine {
+  static spawn(settings: EngineSettings, level: number, restarts: number, events: EngineEvents, driver?: OtherDriver): Engine {
     const name = `${level}-${process.pid}-${Date.now().toString(36)}${Math.floor(Math.random() * 1e6).toString(36)}`;
     const file = join(settings.directory, name);
     const { workers, transport, logLevel, log, label } = settings;
@@ -74,8 +78,9 @@ export class Engine {
         logLevel,
         log,
         label,
-        ...(workers !== undefined && { workers }),
-        ...(transport !== undefined && { transport }),
+        ...(driver === undefined
+          ? { ...(workers !== undefined && { workers }), ...(transport !== undefined && { transport }) }
+          : { program: DRIVER_MAINS[driver] }),
       },
       {
         onMountEnded: (mount) => events.onMountEnded(engine, mount),
@@ -87,9 +92,11 @@ export class Engine {
       throw new EngineError('cannot start an engine process: is there memory, and are there processes to be had?');
     }
     const start = startOf(child.pid) ?? '';
-    const engine = new Engine(child.pid, level, restarts, child.channel, start, file, child.ended);
+    const engine = new Engine(child.pid, level, restarts, child.channel, start, file, child.ended, driver);
     void child.ended.then(() => engine.tellEnd(events));
-    fs.writeFileSync(`${file}.json`, JSON.stringify({ pid: child.pid, start, level } satisfies EngineRecord), { mode: 0o600 });
+    fs.writeFileSync(`${file}.json`, JSON.stringify({ pid: child.pid, start, level, ...(driver && { driver }) } satisfies EngineRecord), {
+      mode: 0o600,
+    });
     return engine;
   }
 
@@ -132,7 +139,7 @@ export class Engine {
           void engine?.tellEnd(events);
         },
       });
-      engine = new Engine(record.pid, record.level, 0, channel, record.start, file, undefined);
+      engine = new Engine(record.pid, record.level, 0, channel, record.start, file, undefined, record.driver);
       await engine.greet();
       return engine;
     } catch {

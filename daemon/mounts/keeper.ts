@@ -5,8 +5,9 @@
 import { basename, dirname, join } from 'node:path';
 import { apiMount, type Catalog, CatalogError, isId, type MountRow } from '../store';
 import type { Mount, MountRequest } from '../api/types';
+import { otherDriver, refuseOtherDriver } from './drivers';
 import type { Locks } from './lock';
-import { type MountOptions, OptionError, parseOptions, shown } from './options';
+import { type Driver, type MountOptions, OptionError, parseOptions, shown } from './options';
 import { pauseAt } from './pause';
 import type { Prepared } from './prepare';
 import type { Served, Supervisor } from './supervisor';
@@ -34,10 +35,16 @@ export function optionsOf({ lower, upper, work, options, container = null }: Lay
   const parsed = parseOptions([...places, bytes(options)].join(','));
   const same = parsed.upper === alone.upper && parsed.work === alone.work && parsed.lower.join('\0') === alone.lower.join('\0');
   if (!same) throw new OptionError('the further options name lowerdir, upperdir or workdir: leave these to their own fields');
+  otherDriver(parsed); // it may refuse
   if (container === null) return parsed;
   const ids = lower.map((path) => importedLayer(path, root));
   const imported = ids.every((id) => id === '') ? undefined : { objects: bytes(join(root, 'objects')), ids };
   return { ...parsed, share: true, ...(imported && { imported }) };
+}
+
+/** A row was judged when it was written. */
+function driverOf({ options }: MountRow): Driver {
+  return parseOptions(`lowerdir=/,${bytes(options)}`).driver ?? 'plyfs';
 }
 
 /** The id of the imported layer that a container's lower is, or ''. */
@@ -73,7 +80,7 @@ export class Keeper {
 
   /** Has what plyfs has mounted (Supervisor.take) served, and remembers it. */
   async take(layout: Layout, mountpoint: string, prepared: Prepared): Promise<Mount> {
-    this.optionsOf(layout);
+    refuseOtherDriver(this.optionsOf(layout));
     await this.supervisor.checkWrites(prepared.writes);
     const row = this.catalog.mounts.add({ mountpoint, ...layout }); // nobody may have two
     return this.locks.hold(row.id, async () => {
@@ -85,7 +92,7 @@ export class Keeper {
         );
         await pauseAt('take:served');
         this.catalog.mounts.update(row.id, { phase: 'mounted', device: dev, engine: engine.pid });
-        return apiMount({ ...row, phase: 'mounted' });
+        return this.shown({ ...row, phase: 'mounted' });
       } catch (error) {
         this.catalog.mounts.remove(row.id);
         throw error;
@@ -114,7 +121,8 @@ export class Keeper {
   // ---- mounts that belong to no container --------------------------------------------------------------------------------------------------------
 
   async add(request: MountRequest): Promise<Mount> {
-    const { lower, upper = null, work = null, options = '' } = request;
+    const { lower, upper = null, work = null, driver } = request;
+    const options = [request.options ?? '', driver === undefined ? '' : `driver=${driver}`].filter((one) => one !== '').join(',');
     if ((upper === null) !== (work === null))
       throw new OptionError('upper and work belong together: name both, or neither for a read-only mount');
     const layout = { lower, upper, work, options };
@@ -125,7 +133,7 @@ export class Keeper {
     const mountpoint = shown(await this.supervisor.blocking.call('resolvePoint', bytes(request.mountpoint)));
     const row = this.catalog.mounts.add({ mountpoint, ...layout });
     await this.locks.hold(row.id, () => this.mount(row, () => undefined));
-    return apiMount({ ...row, phase: 'mounted' });
+    return this.shown({ ...row, phase: 'mounted' });
   }
 
   /** What belongs to a container is the container's to unmount. */
@@ -140,7 +148,7 @@ export class Keeper {
         });
       }
       await this.unmount(id, lazy, () => undefined);
-      return apiMount(row);
+      return this.shown(row);
     });
   }
 
@@ -149,7 +157,11 @@ export class Keeper {
     return optionsOf(layout, this.catalog.root);
   }
 
+  private shown(row: MountRow): Mount {
+    return { ...apiMount(row), driver: driverOf(row) };
+  }
+
   all(): Mount[] {
-    return this.catalog.mounts.all().map(apiMount);
+    return this.catalog.mounts.all().map((row) => this.shown(row));
   }
 }

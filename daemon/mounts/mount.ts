@@ -6,6 +6,7 @@ import fs from 'node:fs';
 import { native } from '../../native-bindings/index';
 import type { MountRequest } from '../engine/control';
 import { closeDirectories, type Directories, openDirectories, openDirectory, realPath } from './directories';
+import { refuseOtherDriver } from './drivers';
 import { EngineGone } from './engine-channel';
 import { EngineProcess } from './engine-process';
 import { levelOf, sourceOf } from './level';
@@ -53,6 +54,7 @@ export class OwnMount {
     how: How,
     started: (mount: OwnMount) => void,
   ): Promise<OwnMount> {
+    refuseOtherDriver(options);
     native.raiseFileLimit();
     const targetFd = openDirectory('mountpoint', target);
     const point = realPath(targetFd);

@@ -16,6 +16,9 @@ export type Passthrough = 'auto' | 'always' | 'never';
 export const TRANSPORTS = ['auto', 'dev', 'uring'] as const;
 /** How requests come from the kernel: through clones of /dev/fuse, over io_uring, or (auto) the latter where it can be had. */
 export type Transport = (typeof TRANSPORTS)[number];
+export const DRIVERS = ['plyfs', 'fuse-native'] as const;
+/** Who takes the requests from the kernel (drivers.ts). */
+export type Driver = (typeof DRIVERS)[number];
 export const LOG_LEVELS = ['trace', 'debug', 'info', 'warn', 'error', 'fatal', 'silent'] as const;
 export type LogLevel = (typeof LOG_LEVELS)[number];
 
@@ -91,6 +94,8 @@ export interface MountOptions {
   /** undefined: as the engine was told */
   transport?: Transport;
   logLevel?: LogLevel;
+  /** undefined: plyfs's own */
+  driver?: Driver;
   /** names of the options that are not ours */
   ignored: string[];
 }
@@ -214,6 +219,7 @@ const SETTERS: Readonly<Record<string, Setter>> = {
   },
   workers: number(1, MAX_WORKERS, (options, value) => (options.workers = value)),
   transport: words(TRANSPORTS, (options, word) => (options.transport = word)),
+  driver: words(DRIVERS, (options, word) => (options.driver = word)),
   log_level: words(LOG_LEVELS, (options, word) => (options.logLevel = word)),
 
   ro: flag(MountFlag.RDONLY),

@@ -3,6 +3,7 @@
  * the mount (`plan` in engine/control.ts).
  */
 import type { PlanRequest } from '../engine/control';
+import { refuseOtherDriver } from './drivers';
 import { furtherOptions, MountFlag, parseOptions } from './options';
 
 export const DEFAULT_SOURCE = 'plyfs';
@@ -24,6 +25,7 @@ export function withName(further: string, name: string): string {
  */
 export function planOf({ options: text, source }: Pick<PlanRequest, 'options' | 'source'>): string {
   const options = parseOptions(text);
+  refuseOtherDriver(options);
   if (needsOwnEngine(options)) throw new Error('the options ask for an engine of its own');
   const name = options.fsname ?? source ?? DEFAULT_SOURCE;
   // as directories.ts has it: with `ro` the upper is the topmost layer

@@ -5,6 +5,7 @@
 import fs from 'node:fs';
 import { native } from '../../native-bindings/index';
 import { closeDirectories, type Directories, type ImportedFds, openDirectories, openDirectory, realPath } from './directories';
+import { otherDriver } from './drivers';
 import { levelOf, sourceOf } from './level';
 import { MountFailure, mountDevice, openDevice } from './mount';
 import { mountTable, PLYFS, topMount } from './mountinfo';
@@ -22,7 +23,7 @@ export interface Prepared extends Footing {
   /** byte string: the mountpoint, as it is */
   point: string;
   level: number;
-  /** descriptors, the caller's from now on */
+  /** descriptors, the caller's from now on. -1: the driver will mount by itself, and then mountId is -1 and dev is '', too */
   device: number;
   layers: number[];
   imported?: ImportedFds;
@@ -48,11 +49,14 @@ export function prepareMount({ options, mountpoint }: PrepareRequest): Prepared 
     const { layers, upper, work, imported } = directories;
     const writable = upper >= 0;
     const level = levelOf(writable ? [...layers, upper] : layers);
+    const lowers = { layers, ...(imported && { imported }) };
+    if (otherDriver(options) !== undefined) {
+      return { point, level, device, ...lowers, upper, work, mountId: -1, dev: '', ...describe(directories) };
+    }
     device = openDevice();
     mountDevice(device, sourceOf(shown(options.fsname ?? 'plyfs'), level), Buffer.from(point, 'latin1'), options.flags);
     const entry = mountTable().findLast((one) => one.point === point && one.type === PLYFS);
     if (entry === undefined) throw new MountFailure(`${shown(point)} was unmounted as soon as it was mounted`);
-    const lowers = { layers, ...(imported && { imported }) };
     return { point, level, device, ...lowers, upper, work, mountId: entry.id, dev: entry.dev, ...describe(directories) };
   } catch (error) {
     closeDirectories(directories);

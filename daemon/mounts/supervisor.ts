@@ -10,10 +10,12 @@ import type { ListedMount } from '../engine/control';
 import { Errno } from '../errno';
 import type { Log } from '../log';
 import { Blocking } from './blocking';
+import { type OtherDriver, otherDriver } from './drivers';
 import { Engine, type EngineSettings } from './engine';
 import { EngineError, EngineGone } from './engine-channel';
 import type { Holder } from './holders';
 import { inTime, sleep } from './in-time';
+import { sourceOf } from './level';
 import { MountFailure } from './mount';
 import { isWithin, type MountEntry, mountTable, PLYFS, topMount } from './mountinfo';
 import { type MountOptions, parseOptions, shown } from './options';
@@ -60,8 +62,8 @@ export interface Tag {
   writes: string[];
 }
 
-export function tagOf({ tag }: ListedMount): Tag | undefined {
-  return tag === undefined ? undefined : (JSON.parse(tag) as Tag);
+export function tagOf({ tag, mounted }: ListedMount): Tag | undefined {
+  return tag === undefined ? undefined : { ...(JSON.parse(tag) as Tag), ...mounted };
 }
 
 /** Its directories are in use by another mount. */
@@ -173,11 +175,12 @@ export class Supervisor {
   private async attempt({ id, options, mountpoint }: Plan): Promise<Served> {
     const prepared = await this.blocking.call('prepare', { options, mountpoint });
     const { layers, upper, work, device, imported } = prepared;
+    const before = topMount(mountTable(), prepared.point)?.id;
     try {
       return await this.serveAlone({ id, options, mountpoint }, prepared);
     } catch (error) {
-      native.close(device); // whoever waits for an answer gets an error
-      await this.takeAway(prepared.point, prepared.mountId);
+      if (device >= 0) native.close(device); // whoever waits for an answer gets an error
+      await this.takeAway(prepared.point, device >= 0 ? prepared.mountId : newMount(prepared.point, before));
       throw error;
     } finally {
       for (const fd of [...layers, upper, work, imported?.objects ?? -1]) if (fd >= 0) native.close(fd);
@@ -231,12 +234,14 @@ export class Supervisor {
 
   /** Owns prepared.device when it resolves. */
   private async serve(plan: Plan, prepared: Prepared): Promise<Served> {
-    const { level, point, device, layers, imported, upper, work, mountId, dev, on, writes } = prepared;
-    const engine = this.engineFor(level);
+    const { level, point, device, layers, imported, upper, work, on, writes } = prepared;
+    const driver = otherDriver(plan.options);
+    const engine = this.engineFor(level, driver);
     engine.load++;
     let served: Served | undefined;
     try {
       const own = upper >= 0 ? [upper, work] : [];
+      const { mountId, dev } = prepared;
       const tag: Tag = { id: plan.id, mountId, dev, on, writes };
       const request = {
         options: plan.options,
@@ -246,18 +251,18 @@ export class Supervisor {
         level,
         tag: JSON.stringify(tag),
         ...(imported && { imported: imported.ids }),
-        devices: true,
+        ...(driver === undefined ? { devices: true } : { source: sourceOf(shown(plan.options.fsname ?? 'plyfs'), level) }),
       };
-      const given = [device, ...layers, ...(imported ? [imported.objects] : []), ...own];
+      const given = [...(device >= 0 ? [device] : []), ...layers, ...(imported ? [imported.objects] : []), ...own];
       const asked = engine.channel.ask({ type: 'mount', ...request }, given);
-      const { mount: index = -1, descriptors } = await inTime(asked, ANSWER_MS);
-      served = makeServed({ plan, engine, index, point, level, mountId, dev, on, writes });
+      const { mount: index = -1, descriptors, mounted = { mountId, dev } } = await inTime(asked, ANSWER_MS);
+      served = makeServed({ plan, engine, index, point, level, ...mounted, on, writes });
       await this.settle(served, descriptors);
-      native.close(device);
+      if (device >= 0) native.close(device);
       return served;
     } catch (error) {
-      if (served === undefined) engine.load--;
-      else this.release(served);
+      if (served !== undefined) this.release(served);
+      else if (--engine.load === 0 && driver !== undefined) this.stopIdleEngine(engine);
       throw error;
     }
   }
@@ -268,7 +273,8 @@ export class Supervisor {
     this.pending.add(served);
     try {
       // An engine of an older build has not sent them.
-      served.devices = devices.length > 0 ? devices : await inTime(served.engine.devices(served.index), ANSWER_MS);
+      const has = devices.length > 0 || served.engine.driver !== undefined; // fuse-native keeps its own
+      served.devices = has ? devices : await inTime(served.engine.devices(served.index), ANSWER_MS);
       if (served.engine.ended) throw new EngineGone('the engine ended as soon as it served the mount');
       if (served.released) throw new MountFailure(`${shown(served.point)} was unmounted as soon as it was mounted`);
       this.mounts.set(id, served);
@@ -277,20 +283,20 @@ export class Supervisor {
     }
   }
 
-  private engineFor(level: number): Engine {
+  private engineFor(level: number, driver: OtherDriver | undefined): Engine {
     if (this.closing) throw new Ending('plyd is ending');
-    const found = [...this.engines].find((engine) => engine.level === level && engine.hasRoom);
+    const found = [...this.engines].find((engine) => engine.level === level && engine.driver === driver && engine.hasRoom);
     if (found !== undefined) {
       found.cancelStop();
       return found;
     }
-    return this.startEngine(level, 0);
+    return this.startEngine(level, 0, driver);
   }
 
-  private startEngine(level: number, restarts: number): Engine {
-    const engine = Engine.spawn(this.settings, level, restarts, this.engineEvents);
+  private startEngine(level: number, restarts: number, driver?: OtherDriver): Engine {
+    const engine = Engine.spawn(this.settings, level, restarts, this.engineEvents, driver);
     this.engines.add(engine);
-    this.log.info({ engine: engine.pid, level, restarts }, 'engine started');
+    this.log.info({ engine: engine.pid, level, restarts, ...(driver && { driver }) }, 'engine started');
     this.events.onEngineStart(engine, false);
     engine.greet().catch((error: unknown) => {
       if (!engine.ended) this.log.warn({ engine: engine.pid, err: error }, 'an engine does not answer');
@@ -414,7 +420,13 @@ export class Supervisor {
     this.closeDevices(served);
     served.setOver();
     engine.load--;
-    if (engine.load === 0 && !engine.ended) engine.stopSoon(IDLE_ENGINE_MS);
+    if (engine.load === 0 && !engine.ended) this.stopIdleEngine(engine);
+  }
+
+  /** One of a driver that is not our own has had its mount. */
+  private stopIdleEngine(engine: Engine): void {
+    if (engine.driver === undefined) engine.stopSoon(IDLE_ENGINE_MS);
+    else void engine.stop(8000);
   }
 
   private closeDevices(served: Served): void {
@@ -474,7 +486,7 @@ export class Supervisor {
       await this.takeAway(served.point, served.mountId);
       if (served.engine !== dead) await happens(served.over, 2000);
     }
-    if (!hopeless && !this.closing) this.startEngine(dead.level, dead.restarts + 1);
+    if (!hopeless && !this.closing && dead.driver === undefined) this.startEngine(dead.level, dead.restarts + 1);
     for (const served of [...lost].reverse()) await this.makeOneAgain(served, hopeless);
   }
 
@@ -545,7 +557,7 @@ export class Supervisor {
 
   /** An adopted engine that serves nothing that is wanted ends. */
   stopIdle(): void {
-    for (const engine of this.engines) if (engine.load === 0) engine.stopSoon(IDLE_ENGINE_MS);
+    for (const engine of this.engines) if (engine.load === 0) this.stopIdleEngine(engine);
   }
 
   // ---- the end ---------------------------------------------------------------------------------------------------------------------------------
@@ -581,6 +593,12 @@ function makeServed(what: Pick<Served, 'plan' | 'engine' | 'index' | 'point' | '
   let setOver = (): void => undefined;
   const over = new Promise<void>((resolve) => (setOver = resolve));
   return { ...what, devices: [], state: 'served', recovered: Promise.resolve(), over, setOver, released: false };
+}
+
+/** The plyfs mount at a point, if it is not the one that was there before; else -1. */
+function newMount(point: string, before: number | undefined): number {
+  const top = topMount(mountTable(), point);
+  return top !== undefined && top.type === PLYFS && top.id !== before ? top.id : -1;
 }
 
 function closeAll(fds: readonly number[]): void {

@@ -14,7 +14,7 @@ import { type Referable, resolve } from './references';
 
 export type MountPhase = 'mounting' | 'mounted' | 'unmounting' | 'failed';
 
-export interface MountRow extends Omit<Mount, 'state'> {
+export interface MountRow extends Omit<Mount, 'state' | 'driver'> {
   phase: MountPhase;
   /** of the mounted file system, as in /proc/self/mountinfo ("0:52"); null before it is mounted */
   device: string | null;
@@ -22,7 +22,7 @@ export interface MountRow extends Omit<Mount, 'state'> {
   engine: number | null;
 }
 
-export interface NewMount extends Omit<Mount, 'id' | 'createdAt' | 'state' | 'upper' | 'work' | 'container'> {
+export interface NewMount extends Omit<Mount, 'id' | 'createdAt' | 'state' | 'driver' | 'upper' | 'work' | 'container'> {
   id?: Id;
   upper?: string | null;
   work?: string | null;
@@ -36,8 +36,8 @@ export interface MountChange {
   engine?: number | null;
 }
 
-/** As the API shows it. */
-export function apiMount(row: MountRow): Mount {
+/** As the API shows it, but for what its options mean. */
+export function apiMount(row: MountRow): Omit<Mount, 'driver'> {
   const { id, mountpoint, lower, upper, work, options, container, createdAt, phase } = row;
   return { id, mountpoint, lower, upper, work, options, container, createdAt, state: phase === 'failed' ? 'failed' : 'mounted' };
 }

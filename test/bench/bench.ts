@@ -4,8 +4,9 @@ import path from 'node:path';
 import { mounts } from '../support/mounts.js';
 import type { Client } from './client.js';
 import { type System, Unavailable } from './contract.js';
+import { mountFuseNative } from './fuse-native.js';
 import { allowCommands, command, servers } from './processes.js';
-import { type Programs, mount, serversGone, unmount } from './systems.js';
+import { type Programs, checkMounted, mount, serversGone, unmount } from './systems.js';
 
 export interface Bench {
   client: Client;
@@ -97,6 +98,11 @@ export class Place {
     const { home, point, upper } = made;
     const writable = spec.readOnly === true ? {} : { upper, work: path.join(home, 'w') };
     this.expectMount(point);
+    if (system === 'fuse-native') {
+      await mountFuseNative(this, spec.lowers, point);
+      checkMounted(system, point);
+      return made;
+    }
     const options = spec.kernelOptions === undefined ? {} : { kernelOptions: spec.kernelOptions };
     await mount(system, { lowers: spec.lowers, ...writable, ...options }, point, this.bench.programs);
     return made;

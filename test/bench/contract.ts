@@ -6,8 +6,8 @@
  */
 import type { Bench, Place } from './bench.js';
 
-/** bare: no overlay, the merged tree as it lies on disk; ov: kernel overlayfs; fo: fuse-overlayfs; dev and uring: plyfs by its transport. */
-export const SYSTEMS = ['bare', 'ov', 'fo', 'dev', 'uring'] as const;
+/** bare: no overlay, the merged tree as it lies on disk; ov: kernel overlayfs; fo: fuse-overlayfs; dev and uring: plyfs by its transport; fuse-native: plyfs's driver, in rows that only read. */
+export const SYSTEMS = ['bare', 'ov', 'fo', 'dev', 'uring', 'fuse-native'] as const;
 export type System = (typeof SYSTEMS)[number];
 
 export type Unit = 's' | 'ms' | 'µs' | 'MiB/s' | 'kIOPS' | 'MiB' | '×';

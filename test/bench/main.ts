@@ -8,6 +8,7 @@ import { type Bench, cached, remove } from './bench.js';
 import { Client } from './client.js';
 import type { Row, System } from './contract.js';
 import { writeDocs } from './docs.js';
+import { whyNoFuseNative } from './fuse-native.js';
 import { NoiseMeter } from './noise.js';
 import { HELP, type Options, UsageError, readOptions, repository } from './options.js';
 import { MARK, allowCommands, commandLine, stopAll } from './processes.js';
@@ -130,6 +131,8 @@ async function measure(options: Options, chosen: readonly Row[], janitor: ChildP
   const unavailable: Partial<Record<System, string>> = {};
   const noUring = options.systems.includes('uring') ? whyNoUring(options.plyfs) : 'not asked for';
   if (noUring !== undefined) unavailable.uring = noUring;
+  const noFuseNative = options.systems.includes('fuse-native') ? whyNoFuseNative() : 'not asked for';
+  if (noFuseNative !== undefined) unavailable['fuse-native'] = noFuseNative;
   const bench = await makeBench(options);
   const tell = (before: string): boolean | undefined => janitor.stdin?.write(`${before}\n`);
   const noise = new NoiseMeter(bench.client);
@@ -143,6 +146,7 @@ async function measure(options: Options, chosen: readonly Row[], janitor: ChildP
     runs: options.runs,
     scale: options.scale,
     ...(noUring !== undefined && { noUring }),
+    ...(noFuseNative !== undefined && { noFuseNative }),
     interrupted,
     rows: results,
   });

@@ -70,6 +70,7 @@ export function closing(report: Report): string {
   const noisy = report.rows.filter(({ noise }) => noise.noisy).map(({ name }) => name);
   const lines = [`${met} limits met, ${missed} missed, ${unmeasured} not measured, ${failed} failed`];
   if (report.noUring !== undefined) lines.push(`uring: not available: ${report.noUring}`);
+  if (report.noFuseNative !== undefined) lines.push(`fuse-native: not available: ${report.noFuseNative}`);
   if (noisy.length > 0) lines.push(`The machine was too noisy to conclude (their marks have a "?"): ${noisy.join(', ')}`);
   if (report.scale !== 1) lines.push(`SCALE=${report.scale}: not the issue's sizes; the limits are for SCALE=1`);
   if (report.runs < 5) lines.push(`RUNS=${report.runs}: medians want at least 5`);

@@ -54,6 +54,7 @@ export interface Report {
   scale: number;
   /** why the uring column is empty */
   noUring?: string;
+  noFuseNative?: string;
   interrupted: boolean;
   rows: RowResult[];
 }

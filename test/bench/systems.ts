@@ -34,12 +34,10 @@ function writable({ upper, work }: Stack): string[] {
   return upper === undefined ? [] : [`upperdir=${upper}`, `workdir=${work ?? ''}`];
 }
 
-export function mountCommand(
-  system: Exclude<System, 'bare'>,
-  stack: Stack,
-  point: string,
-  programs: Programs,
-): { words: string[]; cwd: string } {
+/** Systems that a command mounts. */
+export type ByCommand = Exclude<System, 'bare' | 'fuse-native'>;
+
+export function mountCommand(system: ByCommand, stack: Stack, point: string, programs: Programs): { words: string[]; cwd: string } {
   if (system === 'ov') {
     const { cwd, options } = kernelArguments(stack);
     return { words: ['mount', '-t', 'overlay', 'overlay', '-o', options, point], cwd };
@@ -49,13 +47,13 @@ export function mountCommand(
   return { words: [programs.plyfs, '-o', [...options, `transport=${system}`].join(','), point], cwd: '/' };
 }
 
-export async function mount(system: Exclude<System, 'bare'>, stack: Stack, point: string, programs: Programs): Promise<void> {
+export async function mount(system: ByCommand, stack: Stack, point: string, programs: Programs): Promise<void> {
   const { words, cwd } = mountCommand(system, stack, point, programs);
   await command(words[0], words.slice(1), { cwd, limitMs: MOUNT_LIMIT_MS });
   checkMounted(system, point);
 }
 
-const TYPES = { ov: 'overlay', fo: 'fuse.fuse-overlayfs', dev: 'fuse.plyfs', uring: 'fuse.plyfs' };
+const TYPES = { ov: 'overlay', fo: 'fuse.fuse-overlayfs', dev: 'fuse.plyfs', uring: 'fuse.plyfs', 'fuse-native': 'fuse.plyfs' };
 
 /** That what is measured is what it is called. */
 export function checkMounted(system: Exclude<System, 'bare'>, point: string): void {

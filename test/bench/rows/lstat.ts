@@ -6,7 +6,7 @@ import { mountTree, warmTree } from './tree-mount.js';
 function lstatRow(definition: Pick<Row, 'name' | 'title' | 'about' | 'dominates' | 'figures'>, kind: 'existing' | 'missing'): Row {
   return row({
     ...definition,
-    systems: ['bare', 'ov', 'fo', 'dev', 'uring'],
+    systems: ['bare', 'ov', 'fo', 'dev', 'uring', 'fuse-native'],
     setup: warmTree,
     prepare: (place, tree: BigTree) => mountTree(place, tree),
     async measure(place, { point }, tree) {

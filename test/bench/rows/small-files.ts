@@ -8,7 +8,7 @@ export const smallFiles = row({
   about:
     'open, read to the end, close, of 20,000 files of at most 4 KiB that lie evenly over the tree, in a fresh mount, and then again. The bytes are counted.',
   dominates: 'cold: LOOKUP, OPEN (with the registration of a backing, or the content handed over) and READ. Warm: OPEN and RELEASE.',
-  systems: ['bare', 'ov', 'fo', 'dev', 'uring'],
+  systems: ['bare', 'ov', 'fo', 'dev', 'uring', 'fuse-native'],
   figures: [
     seconds('cold', 'open + read + close, cold', { devOv: 6.1, uringOv: 5.0, foDev: 5.4, foUring: 6 }),
     seconds('warm', 'open + read + close, warm', { devOv: 7.6, uringOv: 2.6, foDev: 2.1, foUring: 6 }),

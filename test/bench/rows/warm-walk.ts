@@ -8,7 +8,7 @@ export const warmWalk = row({
   about: 'the cold walk for the second time in the same mount.',
   dominates:
     'OPENDIR, READDIR and RELEASEDIR where the kernel does not keep the directory; entries and attributes are answered from its caches without a request.',
-  systems: ['bare', 'ov', 'fo', 'dev', 'uring'],
+  systems: ['bare', 'ov', 'fo', 'dev', 'uring', 'fuse-native'],
   figures: [seconds('walk', 'warm walk', { devOv: 2.1, uringOv: 0.75, foDev: 3.5, foUring: 9 })],
   setup: warmTree,
   async prepare(place, tree) {
