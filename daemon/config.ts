@@ -15,10 +15,12 @@ export interface Config {
   /** the store's directory */
   root: string;
   socket: string;
+  /** where containerd finds its snapshotter; undefined: nowhere */
+  containerdSocket: string | undefined;
   /** whose members may do what root may; undefined: plyd's own group */
   group: number | undefined;
   logLevel: LogLevel;
-  /** at the end the mounts stay, and their engines */
+  /** at the end the mounts stay, and their engines; so it is where nothing is said and containerd's containers run on them */
   keepMounts: boolean;
   /** of each engine; undefined: one per CPU */
   workers: number | undefined;
@@ -35,7 +37,8 @@ The daemon of plyfs: container root filesystems from shared layers. Talk to it w
 
   --root DIR         the store's directory (PLY_ROOT; /var/lib/ply, for users $XDG_DATA_HOME/ply)
   --socket PATH      where it listens (PLY_SOCKET; /run/ply/ply.sock, for users $XDG_RUNTIME_DIR/ply/ply.sock)
-  --config FILE      a TOML file of root, socket, group, log-level, keep-mounts, workers, transport
+  --containerd-socket PATH  be containerd's proxy snapshotter there too (docs/kubernetes.md); implies --keep-mounts
+  --config FILE      a TOML file of root, socket, containerd-socket, group, log-level, keep-mounts, workers, transport
   --log-level LEVEL  ${LOG_LEVELS.join(', ')} (info)
   --keep-mounts      at its end leave mounted what is mounted: the next plyd takes it over
   --transport WHICH  how requests come from the kernel: auto, dev (/dev/fuse), uring (auto: io_uring where it is switched on)
@@ -45,6 +48,7 @@ The daemon of plyfs: container root filesystems from shared layers. Talk to it w
 const OPTIONS = {
   root: { type: 'string' },
   socket: { type: 'string' },
+  'containerd-socket': { type: 'string' },
   config: { type: 'string' },
   'log-level': { type: 'string' },
   'keep-mounts': { type: 'boolean' },
@@ -53,7 +57,7 @@ const OPTIONS = {
   version: { type: 'boolean' },
 } as const;
 
-const KEYS = ['root', 'socket', 'group', 'log-level', 'keep-mounts', 'workers', 'transport'];
+const KEYS = ['root', 'socket', 'containerd-socket', 'group', 'log-level', 'keep-mounts', 'workers', 'transport'];
 
 export type Asked = { action: 'run'; config: Config } | { action: 'help' } | { action: 'version' };
 
@@ -66,23 +70,27 @@ export function readConfig(args: readonly string[], environment: NodeJS.ProcessE
   const root = given.root ?? nonEmpty(environment['PLY_ROOT']) ?? text(file, 'root') ?? usualRoot(environment);
   const socket = given.socket ?? nonEmpty(environment['PLY_SOCKET']) ?? text(file, 'socket') ?? usualSocket(environment);
   if (socket === undefined) throw new ConfigError('XDG_RUNTIME_DIR is not set: say with --socket where to listen');
+  const containerdSocket = given['containerd-socket'] ?? text(file, 'containerd-socket');
   const config: Config = {
     root: resolve(root),
     socket: resolve(socket),
+    containerdSocket: containerdSocket === undefined ? undefined : resolve(containerdSocket),
     group: groupOf(file['group']),
     logLevel: levelOf(given['log-level'] ?? text(file, 'log-level') ?? 'info'),
-    keepMounts: given['keep-mounts'] ?? flag(file, 'keep-mounts') ?? false,
+    keepMounts: given['keep-mounts'] ?? flag(file, 'keep-mounts') ?? containerdSocket !== undefined,
     workers: workersOf(file['workers']),
     transport: transportOf(given.transport ?? text(file, 'transport') ?? 'auto'),
   };
-  if (Buffer.byteLength(config.socket) > 107) throw new ConfigError(`the path of the socket has more than 107 bytes: choose a shorter one`);
+  for (const path of [config.socket, config.containerdSocket ?? ''])
+    if (Buffer.byteLength(path) > 107) throw new ConfigError(`the path of the socket has more than 107 bytes: choose a shorter one`);
   return { action: 'run', config };
 }
 
 function readArguments(args: readonly string[]): ReturnType<typeof parseArgs<{ options: typeof OPTIONS }>>['values'] {
   try {
     const { values } = parseArgs({ args: [...args], options: OPTIONS });
-    for (const name of ['root', 'socket', 'config'] as const) if (values[name] === '') throw new Error(`--${name} has no value`);
+    for (const name of ['root', 'socket', 'containerd-socket', 'config'] as const)
+      if (values[name] === '') throw new Error(`--${name} has no value`);
     return values;
   } catch (error) {
     throw new ConfigError(`${(error as Error).message.replace(/\. To specify.*$/s, '')}\nTry \`plyd --help\`.`);

@@ -73,7 +73,8 @@ class Daemon {
     const service = Service.take(process.env, (errno, address) => log.warn({ errno, address }, 'the service manager cannot be told'));
     const lock = lockRoot(config.root);
     const { root } = config;
-    for (const directory of ['containers', 'layers', 'engines']) fs.mkdirSync(join(root, directory), { recursive: true, mode: 0o700 });
+    for (const directory of ['containers', 'layers', 'engines', 'snapshots'])
+      fs.mkdirSync(join(root, directory), { recursive: true, mode: 0o700 });
     const catalog = Catalog.open(root);
     const events = new Events();
     const locks = new Locks();
@@ -119,8 +120,10 @@ class Daemon {
     const others = this.service.closeOthers();
     if (others.length > 0) log.warn({ sockets: others }, 'sockets were passed that plyd has no use for: "api" is its API');
     const handover = new Handover(keeper, events, log, config.socket);
+    const endSnapshots = await this.serveSnapshots(keeper, locks, group);
     this.end = async () => {
       handover.close();
+      await endSnapshots();
       await server.close(FINISH_MS);
       socketLock.release();
     };
@@ -147,6 +150,21 @@ class Daemon {
     const { mounts } = this.catalog.counts();
     const engines = this.supervisor.running.length;
     return `Serving ${mounts} mount${mounts === 1 ? '' : 's'} with ${engines} engine${engines === 1 ? '' : 's'}`;
+  }
+
+  /** Returns what ends it. gRPC is loaded only here: it takes as long as all the rest of the start. */
+  private async serveSnapshots(keeper: Keeper, locks: Locks, group: number): Promise<() => Promise<void>> {
+    const { catalog, config, log } = this;
+    if (config.containerdSocket === undefined) return () => Promise.resolve();
+    // eslint-disable-next-line @typescript-eslint/no-require-imports -- most plyds have no such socket
+    const { SnapshotServer } = require('./snapshotter/server') as typeof import('./snapshotter/server');
+    const server = new SnapshotServer({ catalog, keeper, locks, log, refuse: (socket) => refusalOf(socket, group) });
+    const lock = await listen(server.socket, config.containerdSocket, config.group);
+    log.info({ socket: config.containerdSocket }, "plyd is containerd's snapshotter");
+    return async () => {
+      await server.close(FINISH_MS);
+      lock.release();
+    };
   }
 
   private end: (() => Promise<void>) | undefined;

@@ -68,6 +68,11 @@ export const rows = [
     from: 'daemon/images',
     may: ['daemon/store', 'daemon/mounts', 'daemon/api/types (types)', 'native-bindings', 'daemon/errno', 'daemon/log', 'daemon/config'],
   },
+  {
+    from: 'daemon/snapshotter',
+    may: ['daemon/mounts', 'daemon/store', 'daemon/errno', 'daemon/log'],
+    packages: ['@grpc/grpc-js', '@grpc/proto-loader'],
+  },
   { from: 'daemon/api', may: ['daemon/images', 'daemon/mounts', 'daemon/store', 'daemon/errno', 'daemon/log', 'daemon/config'] },
 
   { from: 'client', may: ['daemon/api (types)'], packages: [] },

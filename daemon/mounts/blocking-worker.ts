@@ -15,7 +15,7 @@ import {
   prepareMount,
   resolvePoint,
 } from './prepare';
-import { measure, type Size } from './size';
+import { measure, measureInodes, type Size } from './size';
 import { imitate, type Unreadable, type Source } from './imitate';
 
 export interface Calls {
@@ -32,6 +32,8 @@ export interface Calls {
   imitate(request: { from: Source[]; to: string }): Unreadable | undefined;
   diff(request: ContainerTrees): Diff;
   size(request: { upper: string }): Size;
+  /** of a directory, a byte string */
+  inodes(request: { root: string }): { bytes: number; inodes: number };
 }
 
 /** SQLite is loaded by who needs it: a thread that mounts is to be there at once. */
@@ -56,6 +58,7 @@ const CALLS: Calls = {
   imitate: ({ from, to }) => imitate(from, to, slot),
   diff: (request) => (load('./diff') as typeof import('./diff')).findChanges(request, slot),
   size: ({ upper }) => measure(upper, slot),
+  inodes: ({ root }) => measureInodes(root, slot),
 };
 
 parentPort!.on('message', ({ name, request }: { name: keyof Calls; request: never }) => {

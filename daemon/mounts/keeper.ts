@@ -13,7 +13,7 @@ import type { Prepared } from './prepare';
 import type { Served, Supervisor } from './supervisor';
 
 /** What a row says, as options. Rows hold text, options byte strings. */
-export type Layout = Pick<MountRow, 'lower' | 'upper' | 'work' | 'options'> & Partial<Pick<MountRow, 'container'>>;
+export type Layout = Pick<MountRow, 'lower' | 'upper' | 'work' | 'options'> & Partial<Pick<MountRow, 'container' | 'snapshot'>>;
 
 export function bytes(text: string): string {
   return Buffer.from(text).toString('latin1');
@@ -25,10 +25,10 @@ function escaped(path: string): string {
 }
 
 /**
- * Throws OptionError. A container's lowers are layers of the catalog, which do not change: directories, or imported layers, which a row has by the path of
+ * Throws OptionError. A container's lowers are layers of the catalog, and a snapshot's are committed ones, which do not change: directories, or imported layers, which a row has by the path of
  * `layers/<id>` below `root`.
  */
-export function optionsOf({ lower, upper, work, options, container = null }: Layout, root: string): MountOptions {
+export function optionsOf({ lower, upper, work, options, container = null, snapshot = null }: Layout, root: string): MountOptions {
   const places = [`lowerdir=${lower.map(escaped).join(':')}`];
   if (upper !== null) places.push(`upperdir=${escaped(upper)}`, `workdir=${escaped(work ?? '')}`);
   const alone = parseOptions(places.join(','));
@@ -36,7 +36,7 @@ export function optionsOf({ lower, upper, work, options, container = null }: Lay
   const same = parsed.upper === alone.upper && parsed.work === alone.work && parsed.lower.join('\0') === alone.lower.join('\0');
   if (!same) throw new OptionError('the further options name lowerdir, upperdir or workdir: leave these to their own fields');
   otherDriver(parsed); // it may refuse
-  if (container === null) return parsed;
+  if (container === null && snapshot === null) return parsed;
   const ids = lower.map((path) => importedLayer(path, root));
   const imported = ids.every((id) => id === '') ? undefined : { objects: bytes(join(root, 'objects')), ids };
   return { ...parsed, share: true, ...(imported && { imported }) };
@@ -146,6 +146,16 @@ export class Keeper {
         throw new CatalogError('in-use', `that mount belongs to the container ${name}: stop the container (ply stop ${name})`, {
           by: [name],
         });
+      }
+      if (row.snapshot !== null) {
+        const { key } = this.catalog.snapshots.byNumber(row.snapshot);
+        throw new CatalogError(
+          'in-use',
+          `that mount belongs to containerd's snapshot ${key}: remove the container there (ctr, nerdctl, crictl)`,
+          {
+            by: [key],
+          },
+        );
       }
       await this.unmount(id, lazy, () => undefined);
       return this.shown(row);

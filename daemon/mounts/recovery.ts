@@ -131,7 +131,8 @@ export class Recovery {
     const dev = this.offers.get(row.id)?.tag.dev ?? row.device;
     const detached = await this.supervisor.detachStale(
       point,
-      (top) => row.container !== null || top.dev === dev || this.supervisor.blocking.call('isDead', { path: point }),
+      (top) =>
+        row.container !== null || row.snapshot !== null || top.dev === dev || this.supervisor.blocking.call('isDead', { path: point }),
     );
     if (detached > 0) this.log.info({ mountpoint: row.mountpoint }, 'a stale mount is detached');
   }
@@ -147,9 +148,9 @@ export class Recovery {
       await this.supervisor.adoptLingering(engine, listed, tag);
     }
     const points = new Set(rows.map(({ mountpoint }) => bytes(mountpoint)));
-    const containers = bytes(join(this.catalog.root, 'containers'));
+    const own = ['containers', 'snapshots'].map((name) => bytes(join(this.catalog.root, name)));
     for (const { point, type } of mountTable().reverse()) {
-      if (type !== PLYFS || !isWithin(point, containers) || points.has(point)) continue;
+      if (type !== PLYFS || !own.some((directory) => isWithin(point, directory)) || points.has(point)) continue;
       if (topMount(mountTable(), point) !== undefined && (await this.supervisor.detachStale(point)) > 0)
         this.log.warn({ mountpoint: shown(point) }, 'a stale mount is detached');
     }
@@ -182,8 +183,31 @@ export class Recovery {
         `${why}: they stay as they are; what was written is in upper/. Put ply.db back, or delete them`,
       );
     }
+    await this.sweepSnapshots();
     if (this.catalog.isNew) return;
     for (const id of sweepLayers(this.catalog)) this.log.info({ layer: shortId(id) }, "an unfinished layer's index is removed");
+  }
+
+  /** As above. */
+  private async sweepSnapshots(): Promise<void> {
+    const directory = join(this.catalog.root, 'snapshots');
+    const known = new Set(this.catalog.snapshots.numbers().map(String));
+    const strangers: string[] = [];
+    for (const name of fs.readdirSync(directory)) {
+      const number = HALVES.reduce((rest, half) => (name.endsWith(half) ? name.slice(0, -half.length) : rest), name);
+      if (name === number || this.catalog.isNew) {
+        if (!known.has(name)) strangers.push(join(directory, name));
+      } else if (known.has(number)) {
+        this.makeWhole(join(directory, name), join(directory, number));
+      } else {
+        await this.finishRemoval(join(directory, name));
+      }
+    }
+    if (strangers.length > 0)
+      this.log.warn(
+        { directories: strangers },
+        'no snapshot of the catalog has these directories: they stay as they are. Put ply.db back, or delete them',
+      );
   }
 
   /** Its row is there: it was made but for its name, or it was not removed. */

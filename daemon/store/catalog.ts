@@ -19,6 +19,7 @@ import type { Id } from './names';
 import { Objects } from './objects';
 import { ObjectRows } from './object-rows';
 import { CATALOG } from './schema';
+import { Snapshots } from './snapshots';
 
 export class Catalog {
   readonly layers: Layers;
@@ -26,6 +27,7 @@ export class Catalog {
   readonly containers: Containers;
   readonly mounts: Mounts;
   readonly leases: Leases;
+  readonly snapshots: Snapshots;
   /** which objects there are, and who refers to them */
   readonly objectRows: ObjectRows;
   /** the objects' files */
@@ -44,6 +46,7 @@ export class Catalog {
     this.images = guarded(new Images(db, this.layers), root);
     this.containers = guarded(new Containers(db, this.images), root);
     this.mounts = guarded(new Mounts(db), root);
+    this.snapshots = guarded(new Snapshots(db), root);
     this.leases = guarded(new Leases(db), root);
     this.objectRows = guarded(new ObjectRows(db), root);
     this.objects = new Objects(root);
@@ -83,6 +86,11 @@ export class Catalog {
   /** Holds upper, work and merged of a container. */
   containerDirectory(id: Id): string {
     return join(this.root, 'containers', id);
+  }
+
+  /** Holds fs, work and merged of a snapshot. */
+  snapshotDirectory(number: number): string {
+    return join(this.root, 'snapshots', String(number));
   }
 
   /** Writes the log into ply.db, so that it alone is the catalog. Safe to call twice. */

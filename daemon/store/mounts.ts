@@ -20,6 +20,8 @@ export interface MountRow extends Omit<Mount, 'state' | 'driver'> {
   device: string | null;
   /** pid of the engine that serves it */
   engine: number | null;
+  /** the number of containerd's snapshot that it belongs to */
+  snapshot: number | null;
 }
 
 export interface NewMount extends Omit<Mount, 'id' | 'createdAt' | 'state' | 'driver' | 'upper' | 'work' | 'container'> {
@@ -28,6 +30,7 @@ export interface NewMount extends Omit<Mount, 'id' | 'createdAt' | 'state' | 'dr
   work?: string | null;
   /** a container's id */
   container?: Id | null;
+  snapshot?: number | null;
 }
 
 export interface MountChange {
@@ -42,7 +45,7 @@ export function apiMount(row: MountRow): Omit<Mount, 'driver'> {
   return { id, mountpoint, lower, upper, work, options, container, createdAt, state: phase === 'failed' ? 'failed' : 'mounted' };
 }
 
-const COLUMNS = 'id, mountpoint, lower, upper, work, options, container, created_at AS createdAt, phase, device, engine';
+const COLUMNS = 'id, mountpoint, lower, upper, work, options, container, created_at AS createdAt, phase, device, engine, snapshot';
 
 type Stored = Omit<MountRow, 'lower'> & { lower: string };
 
@@ -59,7 +62,7 @@ export class Mounts implements Referable {
     const id = mount.id ?? newId();
     if (!isId(id)) throw new CatalogError('bad-request', `${quoted(id)} is no id: 64 hexadecimal digits are needed`);
     const change = this.db.transaction(() => {
-      const { mountpoint, lower, upper = null, work = null, options, container = null } = mount;
+      const { mountpoint, lower, upper = null, work = null, options, container = null, snapshot = null } = mount;
       if (this.byName(mountpoint) !== undefined)
         throw new CatalogError(
           'conflict',
@@ -68,9 +71,9 @@ export class Mounts implements Referable {
       if (container !== null) this.checkContainer(container);
       this.db
         .prepare(
-          `INSERT INTO mounts (id, mountpoint, lower, upper, work, options, container, created_at, phase) VALUES (?, ?, ?, ?, ?, ?, ?, ?, 'mounting')`,
+          `INSERT INTO mounts (id, mountpoint, lower, upper, work, options, container, snapshot, created_at, phase) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, 'mounting')`,
         )
-        .run(id, mountpoint, JSON.stringify(lower), upper, work, options, container, new Date().toISOString());
+        .run(id, mountpoint, JSON.stringify(lower), upper, work, options, container, snapshot, new Date().toISOString());
       return this.byId(id);
     });
     return unsynced(this.db, () => change.immediate()); // no mount outlives the machine
@@ -97,6 +100,11 @@ export class Mounts implements Referable {
 
   ofContainer(container: Id): MountRow | undefined {
     const id = this.db.prepare<[Id], Id>('SELECT id FROM mounts WHERE container = ?').pluck().get(container);
+    return id === undefined ? undefined : this.byId(id);
+  }
+
+  ofSnapshot(snapshot: number): MountRow | undefined {
+    const id = this.db.prepare<[number], Id>('SELECT id FROM mounts WHERE snapshot = ?').pluck().get(snapshot);
     return id === undefined ? undefined : this.byId(id);
   }
 

@@ -180,6 +180,34 @@ const third = `
   CREATE INDEX leased_layers_by_layer ON leased_layers (layer);
 `;
 
+/**
+ * containerd's snapshots (snapshotter/). The number names the directory snapshots/<seq>: it is given by who makes that first. A mount may be a snapshot's.
+ */
+const fourth = `
+  CREATE TABLE snapshots (
+    seq        INTEGER PRIMARY KEY AUTOINCREMENT,
+    key        TEXT NOT NULL UNIQUE CHECK (key <> ''),
+    parent     INTEGER REFERENCES snapshots (seq) ON DELETE RESTRICT,
+    kind       TEXT NOT NULL CHECK (kind IN ('active', 'view', 'committed')),
+    created_at TEXT NOT NULL,
+    updated_at TEXT NOT NULL,
+    bytes      INTEGER CHECK ((bytes IS NOT NULL) = (kind = 'committed')),
+    inodes     INTEGER CHECK ((inodes IS NOT NULL) = (kind = 'committed'))
+  ) STRICT;
+  CREATE INDEX snapshots_by_parent ON snapshots (parent);
+
+  CREATE TABLE snapshot_labels (
+    snapshot INTEGER NOT NULL REFERENCES snapshots (seq) ON DELETE CASCADE,
+    name     TEXT NOT NULL,
+    value    TEXT NOT NULL CHECK (value <> ''),
+    PRIMARY KEY (snapshot, name)
+  ) STRICT, WITHOUT ROWID;
+  CREATE INDEX snapshot_labels_by_value ON snapshot_labels (name, value);
+
+  ALTER TABLE mounts ADD COLUMN snapshot INTEGER REFERENCES snapshots (seq) ON DELETE RESTRICT;
+  CREATE UNIQUE INDEX mounts_by_snapshot ON mounts (snapshot);
+`;
+
 /** "ports:5000/a/b:c" is repository "ports:5000/a/b" with tag "c"; without a tag: "latest". */
 export function splitImageName(name: string): { repository: string; tag: string } {
   const colon = name.lastIndexOf(':');
@@ -200,5 +228,6 @@ export const CATALOG: Kind = {
       db.exec(second);
     },
     (db) => db.exec(third),
+    (db) => db.exec(fourth),
   ],
 };

@@ -178,6 +178,7 @@ export class FuseNativeEngine {
       ...(imported !== undefined && objectsFd !== undefined && { imported: { objectsFd, ids: imported } }),
       flags: flagsOf(options, GRANTED),
       view: viewOf(options),
+      xattrPermissions: options.xattrPermissions,
     });
     const { i32 } = this.context.table;
     i32[mountRecord(index) + MountWord.USERS] = 1;
