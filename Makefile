@@ -16,7 +16,7 @@ NODEDIR := $(if $(wildcard $(NODE_PREFIX)/include/node/node_api.h),--nodedir=$(N
 .PHONY: help build native typescript check test test-clients test-long demo fuzz bench clean
 
 help: ## explain the targets (the default)
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 	@echo
 	@echo '  sudo scripts/setup installs the Debian packages that these need.'
 	@echo '  Some tests only: make build && scripts/run-tests dist/test/lint/*.test.js'

@@ -9,6 +9,8 @@ export interface Arguments {
   options: string;
   source?: string;
   target: string;
+  /** say what is wrong with the options, and mount nothing */
+  fake: boolean;
   foreground: boolean;
   debug: boolean;
   log?: string;
@@ -24,6 +26,7 @@ of its own serves it until it is unmounted.
   -o OPTIONS        mount options, separated by commas; may come several times
   -f, --foreground  serve until the mount is unmounted; SIGINT and SIGTERM unmount it. The log goes to standard error.
   -d, --debug       as -f, with log_level=debug
+  --fake            look at the options, and mount nothing: what -f of mount(8) means
   --log FILE        append the log to FILE
   -V, --version     print the version
   -h, --help        print this
@@ -76,7 +79,7 @@ function value(cursor: Cursor, flag: string): string {
 
 /** `list` is the command line without program and script, as byte strings. */
 export function parseArguments(list: readonly string[]): Arguments {
-  const result: Arguments = { action: 'mount', options: '', target: '', foreground: false, debug: false };
+  const result: Arguments = { action: 'mount', options: '', target: '', fake: false, foreground: false, debug: false };
   const options: string[] = [];
   const positionals: string[] = [];
   const cursor: Cursor = { list, at: 0 };
@@ -104,6 +107,9 @@ function flag(result: Arguments, word: string): void {
     case '-f':
     case '--foreground':
       result.foreground = true;
+      return;
+    case '--fake': // what the launcher makes of mount(8)'s -f
+      result.fake = true;
       return;
     case '-d':
     case '--debug':

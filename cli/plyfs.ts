@@ -41,6 +41,7 @@ function openLog(args: Arguments): number | undefined {
 
 async function mount(args: Arguments): Promise<number> {
   const options = parseOptions(args.options);
+  if (args.fake) return 0;
   if (args.debug) options.logLevel = 'debug';
   const log = openLog(args);
   const socket = process.env['PLY_SOCKET'] || usualSocket(process.env);

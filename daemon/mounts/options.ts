@@ -253,6 +253,12 @@ const SETTERS: Readonly<Record<string, Setter>> = {
   fast_ino: number(0, 0x7fffffff, () => undefined),
   context: always(() => undefined),
 
+  remount: () => {
+    throw new OptionError(
+      'a mount cannot be given other options: unmount it and mount it again (`mount -i -o remount,ro TARGET` changes what mount(8) alone does: ro, rw, nosuid, noexec and the like)',
+    );
+  },
+
   // What every plyfs mount has.
   allow_other: always(() => undefined),
   default_permissions: always(() => undefined),

@@ -67,6 +67,12 @@ static void execNode(char **words) {
   for (size_t i = 0; i < sizeof nodes / sizeof *nodes; i++) execvp(nodes[i], words);
 }
 
+/** mount(8) calls its helpers mount.TYPE, and by -f it means "fake": do all but mount. To plyfs itself it is "in the foreground". */
+static bool isMountHelper(const char *name) {
+  const char *slash = strrchr(name, '/');
+  return strncmp(slash ? slash + 1 : name, "mount.", 6) == 0;
+}
+
 static void becomeScript(char **argv) {
   char script[PATH_MAX + 32];
   snprintf(script, sizeof script, "%s/cli/plyfs.js", home);
@@ -76,7 +82,8 @@ static void becomeScript(char **argv) {
   if (words) {
     words[0] = (char *)"node";
     words[1] = script;
-    for (int i = 1; i < count; i++) words[i + 1] = argv[i];
+    bool helper = count > 0 && isMountHelper(argv[0]);
+    for (int i = 1; i < count; i++) words[i + 1] = helper && strcmp(argv[i], "-f") == 0 ? (char *)"--fake" : argv[i];
     execNode(words);
   }
   fprintf(stderr, "plyfs: cannot start Node, which plyfs needs (%s): is it in PATH?\n", strerror(errno));

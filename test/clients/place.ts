@@ -35,8 +35,8 @@ export type Who = 'root' | 'rootless';
 export interface PlaceOptions {
   /** none: native overlay, of root */
   mountProgram?: string;
-  /** the whole storage.conf, where it is not to be the usual */
-  storageConf?: string;
+  /** the whole storage.conf, where it is not to be the usual; gets the lines that say where storage is */
+  storageConf?: (places: string) => string;
 }
 
 /** Why nothing of this can run here. */
@@ -64,7 +64,7 @@ export class Place {
     for (const name of ['run', 'home', 'tmp']) fs.mkdirSync(at(name), { mode: 0o700 });
     const places = `graphroot = "${at('graph')}"\nrunroot = "${at('runroot')}"\n`;
     const program = mountProgram === '' ? '' : `[storage.options.overlay]\nmount_program = "${mountProgram}"\n`;
-    fs.writeFileSync(at('storage.conf'), storageConf ?? `[storage]\ndriver = "overlay"\n${places}${program}`);
+    fs.writeFileSync(at('storage.conf'), storageConf?.(places) ?? `[storage]\ndriver = "overlay"\n${places}${program}`);
     fs.writeFileSync(at('containers.conf'), CONTAINERS_CONF);
     // podman looks there first, for root too
     fs.mkdirSync(at('home/.config/containers'), { recursive: true });
@@ -94,7 +94,7 @@ export class Place {
   run(command: string, args: readonly string[], options: RunOptions = {}): Promise<Finished> {
     const all = { timeoutMs: LIMIT_MS, cwd: this.base, ...options, env: { ...this.env, ...options.env } };
     if (this.namespace === undefined) return run(command, args, all);
-    const { cwd = this.base } = all;
+    const { cwd } = all;
     const enter = ['-t', `${this.namespace.pid}`, '-m', 'setpriv', `--reuid=${USER}`, `--regid=${USER}`, '--init-groups'];
     return run('nsenter', [...enter, 'env', '-C', cwd, command, ...args], { ...all, cwd: '/' });
   }
@@ -162,8 +162,8 @@ export class Place {
     try {
       await this.podman('rm', '-af', '-t', '0');
       await this.podman('system', 'reset', '-f');
-      // podman's own bind mount of the graph stays with older versions
-      const left = (): string[] => this.mounted().filter((point) => point !== this.at('graph/overlay'));
+      // podman's own bind mount of its graph stays
+      const left = (): string[] => this.mounted().filter((point) => !point.endsWith('/overlay'));
       await until('the end of mounts and engines', () => left().length === 0 && this.engines().length === 0).catch(() => undefined);
       t.same([...left(), ...this.engines()], [], 'podman system reset leaves nothing mounted, and no engine');
     } finally {
