@@ -4,13 +4,18 @@ import fs from 'node:fs';
 import path from 'node:path';
 import t, { type Test } from 'tap';
 import type { Mount } from '../../daemon/api/types.js';
-import { kill, leftBehind, type Plyd, sh, until } from '../plyd/daemon.js';
+import { kill, leftBehind, type Plyd, sh, until as untilLimit } from '../plyd/daemon.js';
 import { must, mountAt, run, unmount } from '../support/mounts.js';
 import { testWithFuseNative, uninstall, withoutLibfuse } from './installed.js';
 import { makeLayers, python, walk } from './tree.js';
 
 const DRIVER = 'fuse-native';
+const PATIENCE_MS = 60_000;
 const PLY = path.resolve(__dirname, '../../bin/ply');
+
+function until(what: string, condition: () => boolean | Promise<boolean>): Promise<void> {
+  return untilLimit(what, condition, PATIENCE_MS);
+}
 
 function ply(plyd: Plyd, ...args: string[]): Promise<string> {
   return must(PLY, ['--socket', plyd.socket, ...args]);
