@@ -13,7 +13,7 @@ type Counted = Awaited<ReturnType<Engine['counted']>>;
 export async function collectStatistics(supervisor: Supervisor, catalog: Catalog): Promise<Stats> {
   const engines = supervisor.running;
   const answers = await Promise.all(engines.map((engine) => engine.counted().catch(() => undefined)));
-  const rows = new Map(catalog.mounts.all().map((row) => [row.id as string, row]));
+  const rows = new Map(catalog.mounts.all().map((row) => [row.id, row]));
   const mounts = answers
     .flatMap((answer) => answer?.counted ?? [])
     .flatMap((one) => {
