@@ -39,6 +39,21 @@ export class Client {
     return this.connection.get('/info', options);
   }
 
+  /** What engines have counted. */
+  stats(options?: CallOptions): Promise<Api.Stats> {
+    return this.connection.get('/stats', options);
+  }
+
+  /** Does plyd answer? */
+  healthz(options?: CallOptions): Promise<{ alive: true }> {
+    return this.connection.get('/healthz', options);
+  }
+
+  /** Can plyd do its work? Rejects with code `unavailable` when it cannot; the message says why. */
+  readyz(options?: CallOptions): Promise<{ ready: true }> {
+    return this.connection.get('/readyz', options);
+  }
+
   /** The OpenAPI 3.1 document. */
   openApi(options?: CallOptions): Promise<Record<string, unknown>> {
     return this.connection.get('/openapi.json', options);

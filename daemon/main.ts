@@ -5,6 +5,7 @@ import fs from 'node:fs';
 import { release } from 'node:os';
 import { join } from 'node:path';
 import type { Writable } from 'node:stream';
+import { Metrics } from './api/metrics';
 import { routes } from './api/routes';
 import { ApiServer } from './api/server';
 import type { Info } from './api/types';
@@ -24,6 +25,7 @@ import { Locks } from './mounts/lock';
 import { refusalOf } from './mounts/peer';
 import { enterOwnNamespaces } from './mounts/rootless';
 import { Recovery } from './mounts/recovery';
+import { collectStatistics, hindrances } from './mounts/statistics';
 import { Supervisor } from './mounts/supervisor';
 import { MountWatch } from './mounts/watch';
 import { passOn, Service } from './service';
@@ -105,8 +107,19 @@ class Daemon {
     const keeper = new Keeper(catalog, supervisor, locks);
     const containers = new Containers(catalog, keeper, events, locks);
     const group = config.group ?? process.getegid!();
+    const metrics = new Metrics();
     const server = new ApiServer({
-      routes: routes({ catalog, keeper, containers, events, info: () => this.info() }),
+      routes: routes({
+        catalog,
+        keeper,
+        containers,
+        events,
+        info: () => this.info(),
+        stats: () => collectStatistics(supervisor, catalog),
+        hindrances: () => hindrances(supervisor, catalog),
+        metrics,
+      }),
+      metrics,
       log,
       refuse: (socket) => refusalOf(socket, group),
     });

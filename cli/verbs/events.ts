@@ -6,14 +6,15 @@ import type { Output } from '../output';
 import type { Verb } from '../verb';
 
 export const verb: Verb = {
-  usage: ['events [--since N]'],
+  usage: ['events [--since N] [--follow]'],
   about: 'Shows what happens to layers, images, containers, mounts and engines, a line each, as it happens. Ctrl-C ends it.',
   words: { min: 0, max: 0, names: '' },
   options: {
+    follow: { alias: 'f', type: 'boolean', describe: 'go on as events come, until Ctrl-C: that is so anyway' },
     since: { type: 'string', requiresArg: true, describe: 'first what has happened after event number N (0: all that plyd remembers)' },
   },
   examples: [
-    ['events', 'from now on'],
+    ['events --follow', 'from now on'],
     ['events --since 0', 'and what was before'],
     ['events --json | jq -r .type', 'for programs: one object a line'],
   ],

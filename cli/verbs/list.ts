@@ -46,6 +46,7 @@ export const VERBS: readonly Entry[] = [
   { name: 'prune', module: 'prune', summary: 'remove what nothing refers to' },
   { name: 'fsck', module: 'fsck', summary: 'verify the store' },
   { name: 'info', module: 'info', summary: 'show what plyd is and does' },
+  { name: 'stats', module: 'stats', summary: 'show what mounts are asked for, and how long that takes' },
   { name: 'events', module: 'events', summary: 'show what happens, as it happens' },
 ];
 

@@ -15,6 +15,7 @@ export const STATUS: Readonly<Record<ErrorCode, number>> = {
   busy: 409,
   'too-large': 413,
   unsupported: 422,
+  unavailable: 503,
   internal: 500,
 };
 

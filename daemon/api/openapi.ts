@@ -1,6 +1,7 @@
 /** The OpenAPI 3.1 document, made of the routes and their schemas. */
 import { z } from 'zod';
 import { STATUS } from './errors';
+import { METRICS_TYPE } from './metrics';
 import type { Route } from './route';
 import { Failure, named } from './schemas';
 
@@ -13,6 +14,7 @@ const TEXT: Readonly<Record<number, string>> = {
   409: 'The state does not allow it',
   413: 'The body has more than 1 MiB',
   422: 'The kernel or a file system cannot do it',
+  503: 'plyd cannot do its work now',
   500: 'Something unexpected',
 };
 
@@ -51,7 +53,7 @@ function operation({ method, path, summary, query, body, answer, status, lines, 
     .split('/')
     .slice(2)
     .map((word) => word.replace(/[{}.]/g, ''));
-  const type = lines !== undefined ? 'application/x-ndjson' : 'application/json';
+  const type = lines === 'text' ? METRICS_TYPE : lines !== undefined ? 'application/x-ndjson' : 'application/json';
   return {
     operationId: [method.toLowerCase(), ...words]
       .map((word, i) => (i === 0 ? word : word.charAt(0).toUpperCase() + word.slice(1)))

@@ -19,13 +19,13 @@ interface Common {
   path: string;
   summary: string;
   /** the error statuses that it may answer besides 400, 403 and 500 */
-  fails: readonly (404 | 409 | 413 | 422)[];
+  fails: readonly (404 | 409 | 413 | 422 | 503)[];
 }
 
 type Infer<T extends z.ZodType | undefined> = T extends z.ZodType ? z.infer<T> : undefined;
 
-/** How an answer that is no single object comes: events until the client hangs up, or progress and then the result. */
-export type Lines = 'events' | 'work';
+/** How an answer that is no single object comes: events until the client hangs up, progress and then the result, or text (METRICS_TYPE). */
+export type Lines = 'events' | 'work' | 'text';
 
 export interface Route extends Common {
   query: z.ZodObject | undefined;
@@ -60,6 +60,11 @@ export function route<
     lines: undefined,
     handle: row.handle,
   };
+}
+
+/** Answers with text for Prometheus. */
+export function text(row: Common & { answer: z.ZodType; handle: () => Promise<string> }): Route {
+  return { ...row, query: undefined, body: undefined, status: 200, lines: 'text', handle: row.handle };
 }
 
 /** Starts listening, and returns what ends it. */

@@ -12,9 +12,11 @@ import { prune } from '../images/prune';
 import { fsck, usage } from '../images/store-work';
 import { addLayer, type Catalog, removeLayer, shortId, verifyLayer } from '../store';
 import { openApi } from './openapi';
-import { type Route, route, stream, work } from './route';
+import { HttpError } from './errors';
+import type { Metrics } from './metrics';
+import { type Route, route, stream, text, work } from './route';
 import * as S from './schemas';
-import type { Info } from './types';
+import type { Info, Stats } from './types';
 
 export interface Daemon {
   catalog: Catalog;
@@ -22,6 +24,10 @@ export interface Daemon {
   containers: Containers;
   events: Events;
   info: () => Info;
+  stats: () => Promise<Stats>;
+  /** why plyd cannot do its work; nothing: it can */
+  hindrances: () => Promise<string[]>;
+  metrics: Metrics;
 }
 
 export function routes(daemon: Daemon): Route[] {
@@ -54,6 +60,7 @@ export function routes(daemon: Daemon): Route[] {
         return (listener) => daemon.events.listen(since, listener);
       },
     }),
+    ...watchRoutes(daemon),
     ...mountRoutes(daemon),
     ...layerRoutes(daemon),
     ...imageRoutes(daemon),
@@ -61,6 +68,47 @@ export function routes(daemon: Daemon): Route[] {
     ...storeRoutes(daemon),
   ];
   return all;
+}
+
+function watchRoutes({ info, stats, hindrances, metrics }: Daemon): Route[] {
+  return [
+    route({
+      method: 'GET',
+      path: '/v1/healthz',
+      summary: 'Does plyd answer?',
+      answer: S.Health,
+      fails: [],
+      handle: () => ({ alive: true as const }),
+    }),
+    route({
+      method: 'GET',
+      path: '/v1/readyz',
+      summary: 'Can plyd do its work: is the store usable, do all engines answer? If not, 503 says why',
+      answer: S.Readiness,
+      fails: [503],
+      handle: async () => {
+        const reasons = await hindrances();
+        if (reasons.length > 0) throw new HttpError('unavailable', reasons.join('; '));
+        return { ready: true as const };
+      },
+    }),
+    route({
+      method: 'GET',
+      path: '/v1/stats',
+      summary: 'What engines have counted, of each mount, and how long operations take',
+      answer: S.Stats,
+      fails: [],
+      handle: stats,
+    }),
+    text({
+      method: 'GET',
+      path: '/v1/metrics',
+      summary: "The same for Prometheus, and requests to this API, in Prometheus' text format",
+      answer: S.Metrics,
+      fails: [],
+      handle: async () => metrics.text(info(), await stats()),
+    }),
+  ];
 }
 
 function mountRoutes({ keeper, events }: Daemon): Route[] {

@@ -31,7 +31,18 @@ export const Failure = name(
   'Error',
   z.strictObject({
     error: z.strictObject({
-      code: z.enum(['bad-request', 'forbidden', 'not-found', 'conflict', 'in-use', 'too-large', 'busy', 'unsupported', 'internal']),
+      code: z.enum([
+        'bad-request',
+        'forbidden',
+        'not-found',
+        'conflict',
+        'in-use',
+        'too-large',
+        'busy',
+        'unsupported',
+        'unavailable',
+        'internal',
+      ]),
       message: text,
       near: z.array(text).exactOptional(),
       by: z.array(text).exactOptional(),
@@ -57,6 +68,35 @@ export const Info = name(
 );
 
 const driver = z.enum(['plyfs', 'fuse-native']);
+
+export const Health = name('Health', z.strictObject({ alive: z.literal(true) }));
+export const Readiness = name('Readiness', z.strictObject({ ready: z.literal(true) }));
+export const Metrics = name('Metrics', z.string());
+
+export const Stats = name(
+  'Stats',
+  z.strictObject({
+    time,
+    engines: z.array(
+      z.strictObject({ pid: z.int(), level: z.int(), workers: count, mounts: count, restarts: count, answers: z.boolean() }),
+    ),
+    engineDeaths: count,
+    mounts: z.array(
+      z.strictObject({
+        id,
+        mountpoint: text,
+        container: id.nullable(),
+        operations: z.record(text, count),
+        opens: z.strictObject({ passthrough: count, served: count }),
+        lookups: z.strictObject({ all: count, hits: count }),
+        nodesRead: count,
+        directoriesRead: count,
+        copiedUp: z.strictObject({ files: count, bytes: count }),
+      }),
+    ),
+    times: z.array(z.strictObject({ operation: text, buckets: z.array(count), sumMs: z.number() })),
+  }),
+);
 
 export const MountRequest = name(
   'MountRequest',

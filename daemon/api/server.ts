@@ -7,6 +7,7 @@ import type { Socket } from 'node:net';
 import type { z } from 'zod';
 import type { Log } from '../log';
 import { HttpError, isUnexpected, told } from './errors';
+import { type Metrics, METRICS_TYPE } from './metrics';
 import type { Call, Listen, Route } from './route';
 import type { Event } from './types';
 
@@ -27,6 +28,7 @@ export interface ServerOptions {
   log: Log;
   /** why a peer is not served; undefined: it is */
   refuse: (socket: Socket) => string | undefined;
+  metrics: Metrics;
 }
 
 interface Match {
@@ -86,6 +88,7 @@ export class ApiServer {
   private async serve(request: http.IncomingMessage, response: http.ServerResponse): Promise<void> {
     const { method = '', url = '' } = request;
     const began = performance.now();
+    let answering = 'none';
     const abort = new AbortController();
     this.aborts.add(abort);
     response.on('close', () => {
@@ -95,11 +98,13 @@ export class ApiServer {
       const refusal = this.refusals.get(request.socket);
       if (refusal !== undefined) throw new HttpError('forbidden', refusal, 403, { connection: 'close' });
       const { route, ref } = this.find(method, url);
+      answering = route.path;
       const call = await this.read(route, ref, request, abort.signal);
       const lines = new Lines(response);
       const result = await route.handle(call as Call<never, never>, (progress) => lines.put({ progress }));
       if (route.lines === 'events') this.stream(response, result as Listen);
       else if (route.lines === 'work') lines.end({ result });
+      else if (route.lines === 'text') sendText(response, result as string);
       else send(response, route.status, result);
     } catch (error) {
       this.fail(request, response, error, abort.signal);
@@ -107,6 +112,7 @@ export class ApiServer {
       this.aborts.delete(abort);
     }
     const ms = Math.round((performance.now() - began) * 10) / 10;
+    this.options.metrics.answered(METHODS.has(method) ? method : 'other', answering, response.statusCode, ms);
     this.options.log.debug({ method, url, status: response.statusCode, ms }, 'request');
   }
 
@@ -163,6 +169,9 @@ export class ApiServer {
     });
   }
 }
+
+/** What a client makes up is no label. */
+const METHODS = new Set(['GET', 'POST', 'DELETE']);
 
 const LINES = 'application/x-ndjson';
 
@@ -313,6 +322,13 @@ function send(
   });
   if (unfinished === undefined) response.end(body);
   else cutOff(unfinished, response, body);
+}
+
+function sendText(response: http.ServerResponse, text: string): void {
+  if (response.destroyed) return;
+  response.setTimeout(ANSWER_MS, () => response.destroy());
+  const body = Buffer.from(text);
+  response.writeHead(200, { 'content-type': METRICS_TYPE, 'content-length': body.length, 'cache-control': 'no-store' }).end(body);
 }
 
 /** Answered before all of the request has come: the rest is let pass for a moment, so that the client gets to read the answer. */

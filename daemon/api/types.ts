@@ -8,6 +8,9 @@
  *
  *   GET    /v1/info                     → Info
  *   GET    /v1/openapi.json
+ *   GET    /v1/healthz                  → {alive: true}                  GET /v1/readyz → {ready: true}, or 503
+ *   GET    /v1/stats                    → Stats
+ *   GET    /v1/metrics                  → Prometheus' text format
  *   GET    /v1/events[?since=N]         → Event per line (application/x-ndjson), until the client hangs up
  *   GET    /v1/mounts                   → {mounts: Mount[]}
  *   POST   /v1/mounts  MountRequest     → 201 Mount                      DELETE /v1/mounts/{id}[?lazy=true]
@@ -45,6 +48,7 @@ export type ErrorCode =
   | 'too-large' // 413
   | 'busy' // 409: a mount is in use by processes: `processes`
   | 'unsupported' // 422: asked for what this kernel or file system cannot do
+  | 'unavailable' // 503: plyd runs and cannot do its work now
   | 'internal'; // 500
 
 export interface ApiError {
@@ -69,6 +73,43 @@ export interface Info {
   passthrough: boolean;
   engines: { pid: number; level: number; workers: number; mounts: number; startedAt: string; restarts: number }[];
   counts: { layers: number; images: number; containers: number; running: number; mounts: number };
+}
+
+/** What was counted. Of a mount: since it was made, and afresh when it had to be made again. */
+export interface Stats {
+  time: string;
+  engines: { pid: number; level: number; workers: number; mounts: number; restarts: number; answers: boolean }[];
+  /** engines that ended without having been told to, since plyd was started */
+  engineDeaths: number;
+  /** of engines that answer */
+  mounts: MountStats[];
+  /** by operation, of all mounts */
+  times: OperationTimes[];
+}
+
+export interface MountStats {
+  id: string;
+  mountpoint: string;
+  container: string | null;
+  /** requests answered, by the name of the FUSE operation */
+  operations: Record<string, number>;
+  /** passthrough: the kernel reads and writes the file itself; served: the engine does */
+  opens: { passthrough: number; served: number };
+  /** hits: answered from the node table alone */
+  lookups: { all: number; hits: number };
+  /** nodes whose attributes were read from a layer or the upper directory, and directories that were read and merged */
+  nodesRead: number;
+  directoriesRead: number;
+  /** files whose data were copied to the upper directory */
+  copiedUp: { files: number; bytes: number };
+}
+
+/** One request in 17 is timed, without the time for which it waited for a slow job. */
+export interface OperationTimes {
+  operation: string;
+  /** [i]: requests that took less than 2^i microseconds, and are in no bucket before; the last one has the rest */
+  buckets: number[];
+  sumMs: number;
 }
 
 export interface MountRequest {

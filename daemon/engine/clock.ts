@@ -4,8 +4,16 @@ import { performance } from 'node:perf_hooks';
 export class Clock {
   private readonly start = Number(process.hrtime.bigint() / 1000n) / 1000 - performance.now();
 
+  /** performance.now() of the last now() */
+  last = 0;
+
   now(): number {
-    const time = ((this.start + performance.now()) % 0x80000000) | 0;
+    const time = ((this.start + (this.last = performance.now())) % 0x80000000) | 0;
     return time === 0 ? 1 : time;
+  }
+
+  /** Milliseconds since the last now(). */
+  sinceLast(): number {
+    return performance.now() - this.last;
   }
 }

@@ -17,6 +17,8 @@
  *   devices       a mount's device descriptors beside the answer: the device, then its clones. They are duplicates, for whoever wants the mount to
  *                 outlive the engine: as long as one is open, requests of a dead engine wait instead of failing.
  *   plan          what a mount's options come to, for plyfs's launcher (mounts/plan.ts). Nothing is opened or mounted.
+ *   stats         what was counted for the mounts with an index above `after`, as many as one message holds (`more`), and, where `after` is absent, how long
+ *                 operations took.
  *   stop          unmount everything (MNT_DETACH) and end. Answered at once.
  *
  * An engine of the driver fuse-native (fuse-native/) serves one mount, which it mounts by itself: no device comes with the request, which has a `source`
@@ -85,6 +87,12 @@ export interface DevicesRequest {
   mount: number;
 }
 
+export interface StatsRequest {
+  type: 'stats';
+  id: number;
+  after?: number;
+}
+
 export interface StopRequest {
   type: 'stop';
   id: number;
@@ -94,7 +102,7 @@ export interface Descriptors {
   type: 'descriptors';
 }
 
-export type Request = MountRequest | ListRequest | HelloRequest | PlanRequest | DevicesRequest | StopRequest | Descriptors;
+export type Request = MountRequest | ListRequest | HelloRequest | PlanRequest | DevicesRequest | StatsRequest | StopRequest | Descriptors;
 
 /** A mount in /proc/self/mountinfo. */
 export interface MountedAs {
@@ -123,6 +131,30 @@ export interface TransportInfo {
   why: string;
 }
 
+/** Since the mount was made. */
+export interface CountedMount {
+  mount: number;
+  tag?: string;
+  /** requests answered, by the name of the FUSE operation; none that was never asked for */
+  operations: Record<string, number>;
+  opensPassthrough: number;
+  opensServed: number;
+  /** LOOKUPs that were answered without reading anything */
+  lookupHits: number;
+  nodesRead: number;
+  directoriesRead: number;
+  copiedFiles: number;
+  copiedBytes: number;
+}
+
+/** How long an operation's handler took, of the requests that were timed (overlay/counters.ts, TIMED_ONE_IN). */
+export interface CountedTimes {
+  operation: string;
+  /** [i]: those that took less than 2^i microseconds and are in no bucket before; the last one has the rest */
+  buckets: number[];
+  sumMs: number;
+}
+
 export interface Hello {
   pid: number;
   workers: number;
@@ -141,6 +173,8 @@ export type Answer =
       ended?: number;
       plan?: string;
       mounted?: MountedAs;
+      counted?: CountedMount[];
+      times?: CountedTimes[];
     }
   | { id: number; ok: false; error: string; declined?: true };
 

@@ -14,12 +14,14 @@ import type { Memory } from '../overlay/table/memory';
 import { Table } from '../overlay/table/table';
 import { WorkerContext } from '../overlay/worker';
 import {
+  type CountedMount,
   type DevicesRequest,
   type ListedMount,
   type ListRequest,
   MESSAGE_BYTES,
   type MountRequest,
   type Request,
+  type StatsRequest,
   type TransportInfo,
 } from './control';
 import { closeAll, ControlChannel, type Outcome } from './control-channel';
@@ -27,6 +29,7 @@ import { Crew } from './crew';
 import { mountedAt } from './mounted';
 import { Mounting, MountDeclined, MountRefused, Taken } from './mounting';
 import { loadOverlay } from './overlay';
+import { Statistics } from './statistics';
 import { openRendezvous, type Rendezvous } from './rendezvous';
 import { makeMemory } from './table-memory';
 import { Watch } from './watch';
@@ -80,6 +83,7 @@ export class Engine {
   private readonly memory: Memory;
   private readonly crew: Crew;
   private readonly watch: Watch;
+  private readonly statistics: Statistics;
   private readonly mounting: Mounting;
   private control: ControlChannel;
   /** further control channels: of those that came to the rendezvous of an engine that is not supervised */
@@ -107,6 +111,7 @@ export class Engine {
     native.raiseFileLimit();
     native.umask(0);
     this.memory = makeMemory();
+    this.statistics = new Statistics(this.memory);
     const pool = native.jobPoolStart(JOB_THREADS);
     if (pool < 0) throw new Error(`cannot start the threads for slow jobs (errno ${-pool})`);
     this.crew = new Crew(this.memory, options, (error) => this.fail(error));
@@ -190,6 +195,8 @@ export class Engine {
         return { ok: true, plan: planOf(request) };
       case 'devices':
         return this.devices(request);
+      case 'stats':
+        return this.stats(request);
       case 'stop':
         this.stop('asked to stop');
         return { ok: true };
@@ -273,6 +280,20 @@ export class Engine {
       mounts.push(listed);
     }
     return { ok: true, mounts };
+  }
+
+  private stats({ after }: StatsRequest): Outcome {
+    const later = [...this.mounts.values()].filter(({ index }) => index > (after ?? -1)).sort((a, b) => a.index - b.index);
+    const times = after === undefined ? { times: this.statistics.times() } : {};
+    const counted: CountedMount[] = [];
+    let bytes = Buffer.byteLength(JSON.stringify(times));
+    for (const { index, tag } of later) {
+      const one = { ...this.statistics.mount(index), ...(tag !== undefined && { tag }) };
+      bytes += Buffer.byteLength(JSON.stringify(one)) + 1;
+      if (bytes > MESSAGE_BYTES / 2 && counted.length > 0) return { ok: true, counted, ...times, more: true };
+      counted.push(one);
+    }
+    return { ok: true, counted, ...times };
   }
 
   private devices({ mount }: DevicesRequest): Outcome {

@@ -9,6 +9,7 @@
 import { JobSlot, native } from '../../native-bindings/index';
 import { Errno } from '../errno';
 import type { Log } from '../log';
+import { blockOf, Count, OPCODES, TIMED_ONE_IN } from '../overlay/counters';
 import { WorkerSlot } from '../overlay/table/layout';
 import { TableFull } from '../overlay/table/memory';
 import type { WorkerContext } from '../overlay/worker';
@@ -137,17 +138,31 @@ export class Session {
     context.opened = 0; // of the request before, which was delivered
     i32[slot + WorkerSlot.OPCODE] = decoder.message.opcode;
     Atomics.store(i32, slot + WorkerSlot.BUSY_SINCE, this.clock.now());
+    context.counters.at = blockOf(served.mount);
+    context.counters.missed = false;
     epochs.enter();
     try {
-      return decoder.dispatch(served.operations, encoder, reply, replyCapacity);
+      const answer = decoder.dispatch(served.operations, encoder, reply, replyCapacity);
+      if (answer !== ASIDE) this.count(decoder.message.opcode);
+      return answer;
     } catch (error) {
       this.abandon(served, context.job);
+      this.count(decoder.message.opcode);
       return decoder.fail(encoder, reply, replyCapacity, -this.errnoOf(error));
     } finally {
       epochs.leave();
       Atomics.store(i32, slot + WorkerSlot.BUSY_SINCE, 0);
       i32[slot + WorkerSlot.SERVED]++;
     }
+  }
+
+  /** It is answered; one in some is timed, without the time for which it was set aside. */
+  private count(given: number): void {
+    const { counters } = this.context;
+    const opcode = given < OPCODES ? given : 0;
+    counters.words[counters.at + Count.OPCODES + opcode]++;
+    if (opcode === Opcode.LOOKUP && !counters.missed) counters.words[counters.at + Count.LOOKUP_HITS]++;
+    if (this.i32[this.slot + WorkerSlot.SERVED] % TIMED_ONE_IN === 0) counters.time(opcode, this.clock.sinceLast());
   }
 
   /** What a handler threw, as the caller sees it. What nobody expected is EIO and a line in the log. */

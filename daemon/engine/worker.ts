@@ -7,6 +7,7 @@ import { native } from '../../native-bindings/index';
 import { Errno } from '../errno';
 import { onTrouble } from '../layers/trouble';
 import { type Level, type Log, openLineLog } from '../log';
+import { blockOf } from '../overlay/counters';
 import { Control, Limits, MountState, MountWord, WorkerSlot } from '../overlay/table/layout';
 import { Memory, TableFull } from '../overlay/table/memory';
 import { Table } from '../overlay/table/table';
@@ -108,6 +109,7 @@ class Worker {
     this.awake = !start.spare;
     this.affinity = new Affinity(start.cpu, start.cpus);
     this.wandering = new Wandering(this.i32, start.worker, start.cpu >= 0 && start.cpus.length > 1 && mayLowerItself());
+    Atomics.store(this.i32, workerSlot(start.worker) + WorkerSlot.COUNTERS, context.counters.offset);
     this.eventfd = this.i32[workerSlot(start.worker) + WorkerSlot.EVENTFD];
     this.buffers = makeBuffers(memory);
     this.events = this.buffers.scratch + 64;
@@ -241,6 +243,7 @@ class Worker {
   /** Nobody has asked for it: nobody is to hear of what goes wrong, least of all that the table is full. */
   private readAheadIn({ mount, operations }: Attached): boolean {
     try {
+      this.context.counters.at = blockOf(mount);
       return operations.readAhead?.() === true;
     } catch (error) {
       if (!(error instanceof TableFull)) this.log.error({ err: error, mount }, 'reading ahead failed');
@@ -311,6 +314,7 @@ class Worker {
       polledBy: -1,
       ended: false,
     };
+    this.context.counters.begin(mount, attached.serial);
     this.mounts[mount] = attached;
     if (!this.start.spare) this.readsAhead = true; // for a turn: it may be that something is to be opened
     if (!this.start.spare && this.i32[record + EngineMountWord.TRANSPORT] !== (Transport.DEV as number)) this.joinRing(attached);

@@ -2,7 +2,7 @@
 import fs from 'node:fs';
 import { join } from 'node:path';
 import type { Writable } from 'node:stream';
-import type { ListedMount } from '../engine/control';
+import type { CountedMount, CountedTimes, ListedMount } from '../engine/control';
 import type { OtherDriver } from './drivers';
 import { EngineChannel, EngineError, EngineGone } from './engine-channel';
 import { DRIVER_MAINS, EngineProcess } from './engine-process';
@@ -163,6 +163,16 @@ export class Engine {
       all.push(...mounts);
       if (!more || mounts.length === 0) return all;
     }
+  }
+
+  async counted(): Promise<{ counted: CountedMount[]; times: CountedTimes[] }> {
+    const { counted = [], times = [], more } = await inTime(this.channel.ask({ type: 'stats' }), ADOPT_MS);
+    for (let goOn = more; goOn === true;) {
+      const next = await inTime(this.channel.ask({ type: 'stats', after: counted.at(-1)?.mount ?? -1 }), ADOPT_MS);
+      counted.push(...(next.counted ?? []));
+      goOn = next.more;
+    }
+    return { counted, times };
   }
 
   /** Duplicates of a mount's device descriptors, ours to close. */

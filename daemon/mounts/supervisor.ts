@@ -141,6 +141,14 @@ export class Supervisor {
     return [...this.engines];
   }
 
+  /** Engines that ended without having been told to. */
+  deathsSoFar = 0;
+
+  /** Where what was mounted is not, as its engine died. For people. */
+  get lost(): string[] {
+    return [...this.mounts.values()].filter(({ state }) => state === 'lost').map(({ point }) => shown(point));
+  }
+
   // ---- mounting --------------------------------------------------------------------------------------------------------------------------------
 
   /** Resolves when it is usable. Rejects with OptionError, MountFailure or EngineError, and then nothing is mounted. */
@@ -438,6 +446,7 @@ export class Supervisor {
     const victims = [...this.mounts.values()].filter((one) => one.engine === engine);
     for (const served of victims) this.closeDevices(served); // now its requests fail
     const expected = engine.closing;
+    if (!expected) this.deathsSoFar++;
     this.log[expected ? 'info' : 'error'](
       { engine: engine.pid, level: engine.level, mounts: victims.length, how },
       expected ? 'engine ended' : 'engine died',

@@ -5,6 +5,7 @@
  *
  * All functions are called with the rename lock held (shared or exclusive) and no other.
  */
+import { Count } from './counters';
 import { Errno } from '../errno';
 import { disk, Mode, O, O_NOATIME, RenameFlag } from '../layers/disk';
 import type { Files } from '../layers/lower';
@@ -425,6 +426,9 @@ function jobOutcome(m: Mount, node: number, length: number, name: number): numbe
     if (name !== 0) disk.unlinkat(m.workFd, name, 0);
     return result;
   }
+  const { counters } = m.context;
+  counters.words[counters.at + Count.COPIED_FILES]++;
+  counters.words[counters.at + Count.COPIED_BYTES] += copied;
   if (copied >= length) return 0;
   // It was started by one who truncates and went away: not enough for this one. Begin again.
   if (name === 0) return fill(m, node, length);

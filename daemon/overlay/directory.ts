@@ -8,6 +8,7 @@ import { DirentType, Mode, O, O_DIRECTORY } from '../layers/disk';
 import { DirentMark, type Files } from '../layers/lower';
 import { startsWith, writeAscii } from '../layers/names';
 import { DirentRecord, ReadDirents, StatRecord } from '../layers/records';
+import { Count } from './counters';
 import { asked } from './failure';
 import { opaqueMark, text } from './lowers';
 import type { Mount } from './mount';
@@ -28,6 +29,7 @@ export function ensureLoaded(m: Mount, directory: number): number {
 export function load(m: Mount, directory: number): number {
   const { i32 } = m;
   if (i32[directory + Inode.LOAD] === LoadState.LOADED) return 0;
+  m.context.counters.miss(Count.DIRECTORY_LOADS);
   const several = new Map<number, number[]>();
   const foreign: number[] = [];
   let result = 0;

@@ -11,6 +11,7 @@ import type { CopyFileRange, Fallocate, Fsync, Lseek, Open, Read, Release, Reply
 import { stripSetid } from './attr';
 import { ALL, copyUpData, CUT, dataSource, findLowerData, openLowerData } from './copy-up';
 import { ownJob } from './job';
+import { Count } from './counters';
 import type { Mount } from './mount';
 import { HEADROOM } from './worker';
 import { closeData } from './node';
@@ -83,9 +84,11 @@ export function grant(m: Mount, node: number, writable: boolean, readWrite: bool
     if (passthrough <= 0) {
       if (!writable && i32[node + Inode.ELF] === Known.UNKNOWN && dataSource(m, node) === DataSource.LOWER) lookInside(m, node);
       i32[node + Inode.OPEN_CACHED]++;
+      countOpen(m, Count.OPENS_SERVED);
       return write;
     }
     i32[node + Inode.OPEN_PASSTHROUGH]++;
+    countOpen(m, Count.OPENS_PASSTHROUGH);
     if (readWrite && (flags & InodeFlags.UNSEEN_STORES) === 0) {
       m.setFlags(node, InodeFlags.UNSEEN_STORES);
       m.context.forgetAttributes(m.device, m.nodeid(node));
@@ -96,10 +99,15 @@ export function grant(m: Mount, node: number, writable: boolean, readWrite: bool
   }
 }
 
+function countOpen({ context: { counters } }: Mount, which: Count): void {
+  counters.words[counters.at + which]++;
+}
+
 /** Counts a served open of a node that nobody else has open yet; its fh. */
 export function grantServed(m: Mount, node: number, writable: boolean): number {
   m.lock(node);
   m.i32[node + Inode.OPEN_CACHED]++;
+  countOpen(m, Count.OPENS_SERVED);
   m.unlock(node);
   return writable ? Handle.WRITABLE : 0;
 }

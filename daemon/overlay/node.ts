@@ -1,4 +1,5 @@
 /** An inode record's life: made from a dentry when the kernel first asks, its attributes, and its end after FORGET. */
+import { Count } from './counters';
 import { Errno } from '../errno';
 import { disk, Mode } from '../layers/disk';
 import type { Files } from '../layers/lower';
@@ -32,6 +33,7 @@ export function nodeOf(m: Mount, directory: number, dentry: number): number {
 
 function instantiate(m: Mount, directory: number, dentry: number): number {
   const { i32, u32, table } = m;
+  m.context.counters.miss(Count.NODES_MADE);
   const flags = i32[dentry + Dentry.FLAGS];
   const inUpper = (flags & DentryFlags.UPPER) !== 0;
   const place = inUpper ? m.upperDirectory(directory) : m.lowerDirectory(directory, i32[dentry + Dentry.LOWER] - 1);

@@ -3,6 +3,7 @@ import { disk } from '../layers/disk';
 import { OBJECT_PATH_BYTES } from '../layers/imported';
 import { OVERRIDE_BYTES } from '../layers/override';
 import { JobSlot } from '../layers/records';
+import { Counters } from './counters';
 import type { Mount } from './mount';
 import type { Table } from './table/table';
 
@@ -62,6 +63,7 @@ export const HEADROOM = 64;
 export class WorkerContext {
   readonly scratch: Scratch;
   readonly images = new Images();
+  readonly counters: Counters;
   /**
    * The slow job that belongs to the operation being dispatched and to nobody else (fsync, fallocate…): 0 at its first dispatch; what it
    * was when the handler returned SET_ASIDE at the next. The handler frees the slot when it has taken the result.
@@ -86,6 +88,7 @@ export class WorkerContext {
   readAhead: () => void = () => undefined;
 
   constructor(readonly table: Table) {
+    this.counters = Counters.make(table.memory);
     // 8 pages = 512 KiB
     let at = table.memory.takePages(8);
     const part = (bytes: number): number => {

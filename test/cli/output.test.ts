@@ -6,6 +6,7 @@ import {
   imageDetail,
   images,
   info,
+  stats,
   layers,
   mounts,
   nothingLeft,
@@ -26,6 +27,7 @@ t.before(async () => {
     .on('GET /layers', { body: { layers: layers() } })
     .on('GET /mounts', { body: { mounts: mounts() } })
     .on('GET /info', { body: info() })
+    .on('GET /stats', { body: stats() })
     .on('GET /containers/web1?size=true', { body: containerDetail() })
     .on('GET /images/web', { body: imageDetail() })
     .on('GET /layers/app', { body: layers()[0] })
@@ -92,6 +94,17 @@ Images:      1
 Containers:  4 (1 running)
 Mounts:      2
 Engines:     pid 4243, level 1: 1 mount, 2 workers, started About an hour ago, 1 restart
+`,
+  ],
+  [
+    'stats',
+    `MOUNT          REQUESTS   LOOKUPS   HITS   OPENS   PASSTHROUGH   COPIED UP   MOUNTPOINT
+777777777777   1550       1500      80%    50      60%           4.5MB (3)   /r/a/merged
+
+OPERATION   TIMED   MEAN    HALF WITHIN   99% WITHIN
+LOOKUP      100     4.5µs   2µs           4µs
+engine 4244 does not answer: its mounts are missing here
+1 engine died since plyd was started
 `,
   ],
 ];

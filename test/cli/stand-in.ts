@@ -193,6 +193,32 @@ export function mounts(): Record<string, unknown>[] {
   ];
 }
 
+export function stats(): Record<string, unknown> {
+  const buckets = [10, 80, 9, 0, 0, 0, 0, 0, 0, 0, 0, 1, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0];
+  return {
+    time: since(0),
+    engines: [
+      { pid: 4243, level: 1, workers: 2, mounts: 1, restarts: 1, answers: true },
+      { pid: 4244, level: 2, workers: 2, mounts: 1, restarts: 0, answers: false },
+    ],
+    engineDeaths: 1,
+    mounts: [
+      {
+        id: id('7'),
+        mountpoint: '/r/a/merged',
+        container: id('a'),
+        operations: { LOOKUP: 1500, OPEN: 40, CREATE: 10 },
+        opens: { passthrough: 30, served: 20 },
+        lookups: { all: 1500, hits: 1200 },
+        nodesRead: 290,
+        directoriesRead: 10,
+        copiedUp: { files: 3, bytes: 4_500_000 },
+      },
+    ],
+    times: [{ operation: 'LOOKUP', buckets, sumMs: 0.45 }],
+  };
+}
+
 export function info(): Record<string, unknown> {
   return {
     version: '0.1.0',

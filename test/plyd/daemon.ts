@@ -98,7 +98,7 @@ export class Plyd {
   async request<T = unknown>(method: string, url: string, body?: Body, headers: http.OutgoingHttpHeaders = {}): Promise<Answer<T>> {
     const answer = await this.text(method, url, body, headers);
     const { text, headers: given } = answer;
-    const isLines = given['content-type'] === 'application/x-ndjson';
+    const isLines = given['content-type'] !== 'application/json';
     return { ...answer, body: (text === '' || isLines ? undefined : JSON.parse(text)) as T };
   }
 

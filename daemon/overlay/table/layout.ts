@@ -83,6 +83,7 @@ export const enum WorkerSlot {
   /** requests served */ SERVED = 3,
   /** eventfd that wakes it */ EVENTFD = 4,
   /** 1: a spare, asleep unless all others are stuck */ SPARE = 5,
+  /** byte offset of its counters (counters.ts); 0: not started yet */ COUNTERS = 6,
   SIZE = 16,
 }
 

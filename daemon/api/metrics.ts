@@ -1,0 +1,115 @@
+/** GET /v1/metrics: what is counted, in Prometheus' text format. What engines count is read when it is asked for; requests of the API are counted here. */
+import { Counter, Gauge, Histogram, Registry } from 'prom-client';
+import type { Info, Stats } from './types';
+
+export const METRICS_TYPE = Registry.PROMETHEUS_CONTENT_TYPE;
+
+const SAMPLED =
+  'How long the engine took to answer a FUSE request, by operation, without the time for which it waited for a slow job. One request in 17 of a worker is timed: multiply _count to get rates, or take plyfs_operations_total';
+
+type Values = { labels: Record<string, string | number>; value: number; metricName?: string }[];
+
+export class Metrics {
+  private readonly api = new Registry();
+  private readonly requests = new Counter({
+    name: 'plyd_api_requests_total',
+    help: 'Requests to the API that were answered, by route',
+    labelNames: ['method', 'route', 'status'],
+    registers: [this.api],
+  });
+  private readonly seconds = new Histogram({
+    name: 'plyd_api_request_seconds',
+    help: 'How long requests to the API took, by route; without those for events',
+    labelNames: ['method', 'route'],
+    buckets: [0.001, 0.01, 0.1, 1, 10, 100],
+    registers: [this.api],
+  });
+
+  answered(method: string, route: string, status: number, ms: number): void {
+    this.requests.inc({ method, route, status });
+    if (route !== '/v1/events') this.seconds.observe({ method, route }, ms / 1000);
+  }
+
+  async text(info: Info, stats: Stats): Promise<string> {
+    return (await this.api.metrics()) + (await collected(info, stats).metrics());
+  }
+}
+
+function collected(info: Info, stats: Stats): Registry {
+  const registry = new Registry();
+  const registers = [registry];
+  const gauge = (name: string, help: string, value: number): void => new Gauge({ name, help, registers }).set(value);
+  new Gauge({ name: 'plyd_info', help: 'Always 1', labelNames: ['version', 'kernel'], registers }).set(
+    { version: info.version, kernel: info.kernel },
+    1,
+  );
+  gauge('plyd_start_time_seconds', 'When plyd was started, in seconds since 1970', Date.parse(info.startedAt) / 1000);
+  for (const [what, value] of Object.entries(info.counts))
+    gauge(`plyd_${what === 'running' ? 'running_containers' : what}`, `How many ${what} there are`, value);
+  gauge('plyd_engines', 'Engines that run', stats.engines.length);
+  gauge(
+    'plyd_engines_answering',
+    'Engines that answered when they were asked for these numbers',
+    stats.engines.filter(({ answers }) => answers).length,
+  );
+  new Counter({
+    name: 'plyd_engine_deaths_total',
+    help: 'Engines that ended without having been told to, since plyd was started',
+    registers,
+  }).inc(stats.engineDeaths);
+  mounts(stats, registers);
+  registry.registerMetric(times(stats) as unknown as Histogram);
+  return registry;
+}
+
+function mounts({ mounts }: Stats, registers: Registry[]): void {
+  const counter = <L extends string>(name: string, help: string, ...more: L[]): Counter<'mount' | 'container' | L> =>
+    new Counter({ name, help: `${help}, since the mount was made`, labelNames: ['mount', 'container', ...more], registers });
+  const operations = counter('plyfs_operations_total', 'FUSE requests answered', 'operation');
+  const opens = counter(
+    'plyfs_opens_total',
+    'Files opened, by who reads and writes them: the kernel itself (passthrough) or the engine (served)',
+    'how',
+  );
+  const lookups = counter('plyfs_lookups_total', 'LOOKUPs, by whether the node table had the answer (hit) or not', 'result');
+  const nodes = counter('plyfs_nodes_read_total', 'Nodes whose attributes were read from a layer or the upper directory');
+  const directories = counter('plyfs_directories_read_total', 'Directories that were read from layers and upper directory, and merged');
+  const files = counter('plyfs_copied_up_files_total', 'Files whose data were copied to the upper directory');
+  const bytes = counter(
+    'plyfs_copied_up_bytes_total',
+    'Bytes that were copied to the upper directory (or shared with it, where the file system can)',
+  );
+  for (const one of mounts) {
+    const labels = { mount: one.id.slice(0, 12), container: one.container?.slice(0, 12) ?? '' };
+    for (const [operation, count] of Object.entries(one.operations)) operations.inc({ ...labels, operation }, count);
+    opens.inc({ ...labels, how: 'passthrough' }, one.opens.passthrough);
+    opens.inc({ ...labels, how: 'served' }, one.opens.served);
+    lookups.inc({ ...labels, result: 'hit' }, one.lookups.hits);
+    lookups.inc({ ...labels, result: 'miss' }, Math.max(0, one.lookups.all - one.lookups.hits));
+    nodes.inc(labels, one.nodesRead);
+    directories.inc(labels, one.directoriesRead);
+    files.inc(labels, one.copiedUp.files);
+    bytes.inc(labels, one.copiedUp.bytes);
+  }
+}
+
+/** prom-client's own histogram takes no counts that were made elsewhere. Engines count by powers of two of microseconds. */
+function times({ times }: Stats): object {
+  const name = 'plyfs_operation_seconds';
+  const get = (): object => {
+    const values: Values = times.flatMap(({ operation, buckets, sumMs }) => {
+      let count = 0;
+      const rows: Values = buckets.slice(0, -1).map((more, i) => {
+        count += more;
+        return { labels: { operation, le: 2 ** i / 1e6 }, value: count, metricName: `${name}_bucket` };
+      });
+      count += buckets.at(-1) ?? 0;
+      rows.push({ labels: { operation, le: '+Inf' }, value: count, metricName: `${name}_bucket` });
+      rows.push({ labels: { operation }, value: sumMs / 1000, metricName: `${name}_sum` });
+      rows.push({ labels: { operation }, value: count, metricName: `${name}_count` });
+      return rows;
+    });
+    return { name, help: SAMPLED, type: 'histogram', values, aggregator: 'sum' };
+  };
+  return { name, get: () => Promise.resolve(get()) };
+}

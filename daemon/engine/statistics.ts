@@ -1,0 +1,63 @@
+/** What the workers have counted (overlay/counters.ts), put together by the main thread when the daemon asks. */
+import { blockOf, Count, Counters, OPCODES, Times, timesOf } from '../overlay/counters';
+import { Limits, WorkerSlot } from '../overlay/table/layout';
+import type { Memory } from '../overlay/table/memory';
+import { InitRequest } from '../protocol/negotiation';
+import { Message } from '../protocol/reader';
+import { makeRows } from '../protocol/rows';
+import type { CountedMount, CountedTimes } from './control';
+import { EngineMountWord, mountRecord, workerSlot } from './words';
+
+export class Statistics {
+  private readonly workers: (Counters | undefined)[] = [];
+  private names: string[] | undefined;
+
+  constructor(private readonly memory: Memory) {}
+
+  mount(mount: number): Omit<CountedMount, 'tag'> {
+    const serial = this.memory.i32[mountRecord(mount) + EngineMountWord.SERIAL];
+    const block = blockOf(mount);
+    const blocks = this.counters().filter(({ words }) => words[block + Count.SERIAL] === serial);
+    const sum = (word: number): number => blocks.reduce((total, { words }) => total + words[block + word], 0);
+    const operations: Record<string, number> = {};
+    for (let opcode = 0; opcode < OPCODES; opcode++) {
+      const count = sum(Count.OPCODES + opcode);
+      if (count > 0) operations[this.name(opcode)] = (operations[this.name(opcode)] ?? 0) + count;
+    }
+    return {
+      mount,
+      operations,
+      opensPassthrough: sum(Count.OPENS_PASSTHROUGH),
+      opensServed: sum(Count.OPENS_SERVED),
+      lookupHits: sum(Count.LOOKUP_HITS),
+      nodesRead: sum(Count.NODES_MADE),
+      directoriesRead: sum(Count.DIRECTORY_LOADS),
+      copiedFiles: sum(Count.COPIED_FILES),
+      copiedBytes: sum(Count.COPIED_BYTES),
+    };
+  }
+
+  times(): CountedTimes[] {
+    const all = this.counters();
+    const found: CountedTimes[] = [];
+    for (let opcode = 0; opcode < OPCODES; opcode++) {
+      const sum = (word: number): number => all.reduce((total, { words }) => total + words[timesOf(opcode) + word], 0);
+      const buckets = Array.from({ length: Times.BUCKETS }, (_, i) => sum(i));
+      if (buckets.some((count) => count > 0)) found.push({ operation: this.name(opcode), buckets, sumMs: sum(Times.SUM) });
+    }
+    return found;
+  }
+
+  private counters(): Counters[] {
+    for (let worker = 0; worker < Limits.MAX_WORKERS; worker++) {
+      const offset = Atomics.load(this.memory.i32, workerSlot(worker) + WorkerSlot.COUNTERS);
+      if (offset !== 0) this.workers[worker] ??= Counters.at(this.memory, offset);
+    }
+    return this.workers.filter((one) => one !== undefined);
+  }
+
+  private name(opcode: number): string {
+    this.names ??= makeRows(new Message(this.memory.buffer), new InitRequest()).map(({ name }) => name);
+    return this.names[opcode] ?? 'unknown';
+  }
+}

@@ -1,0 +1,115 @@
+/** What is counted is what was done; and plyd says whether it is alive and able. */
+import fs from 'node:fs';
+import t from 'tap';
+import type { Stats } from '../../daemon/api/types.js';
+import { leftBehind, sh, testWithPlyd, until } from './daemon.js';
+
+type Series = Map<string, number>;
+
+function series(text: string): Series {
+  const lines = text.split('\n').filter((line) => line !== '' && !line.startsWith('#'));
+  return new Map(lines.map((line) => [line.slice(0, line.lastIndexOf(' ')), Number(line.slice(line.lastIndexOf(' ') + 1))]));
+}
+
+testWithPlyd('a mount counts lookups, opens and what it copies up; Prometheus gets the same numbers', async (t, plyd) => {
+  await plyd.image();
+  await plyd.create('img', 'one');
+  const { mountpoint, id } = await plyd.begin('one');
+  const bytes = 300_000;
+  await sh('head -c "$1" /dev/zero >"$2/file"', String(bytes), mountpoint!);
+  const before = await plyd.must<Stats>('GET', '/v1/stats');
+  const [first] = before.mounts;
+  t.match(first, { container: id, mountpoint });
+  t.equal(first.copiedUp.files, 0, 'nothing of a layer was changed yet');
+  const done = await sh(
+    'cd "$1" && cat etc/motd etc/hosts >/dev/null && echo more >>etc/motd && for i in $(seq 40); do stat none$i >/dev/null 2>&1; done; :',
+    mountpoint!,
+  );
+  t.equal(done.status, 0, done.stderr);
+  const { mounts, times, engines, engineDeaths } = await plyd.must<Stats>('GET', '/v1/stats');
+  const [now] = mounts;
+  t.equal(now.copiedUp.files, 1);
+  t.equal(now.copiedUp.bytes, 'base\n'.length);
+  t.ok(now.lookups.all - first.lookups.all >= 42, 'each name that was not known was asked for');
+  t.ok(now.lookups.hits - first.lookups.hits >= 40, 'names that are nowhere are answered from the table');
+  t.ok(now.lookups.hits < now.lookups.all, 'not all of them');
+  t.equal(
+    now.opens.passthrough + now.opens.served,
+    (now.operations['OPEN'] ?? 0) + (now.operations['CREATE'] ?? 0),
+    'every open is one or the other',
+  );
+  t.ok(now.operations['OPEN'] - (first.operations['OPEN'] ?? 0) >= 3);
+  t.ok(now.directoriesRead >= 2);
+  t.ok(now.nodesRead >= 3);
+  t.match(engines, [{ answers: true, restarts: 0 }]);
+  t.equal(engineDeaths, 0);
+  const timed = times.find(({ operation }) => operation === 'LOOKUP');
+  t.ok(timed !== undefined && timed.buckets.some((count) => count > 0) && timed.sumMs > 0, 'some were timed');
+
+  const { text, headers } = await plyd.text('GET', '/v1/metrics');
+  t.match(headers['content-type'], /^text\/plain; version=/);
+  const found = series(text);
+  const labels = `mount="${now.id.slice(0, 12)}",container="${id.slice(0, 12)}"`;
+  t.equal(found.get(`plyfs_copied_up_bytes_total{${labels}}`), now.copiedUp.bytes);
+  t.ok((found.get(`plyfs_operations_total{${labels},operation="LOOKUP"}`) ?? 0) >= now.lookups.all);
+  t.equal(found.get(`plyfs_opens_total{${labels},how="passthrough"}`), now.opens.passthrough);
+  t.equal(found.get('plyd_running_containers'), 1);
+  t.equal(found.get('plyd_api_requests_total{method="GET",route="/v1/stats",status="200"}'), 2);
+  const buckets = [...found]
+    .filter(([name]) => name.startsWith('plyfs_operation_seconds_bucket') && name.includes('"LOOKUP"'))
+    .map(([, value]) => value);
+  t.equal(buckets.length, 24);
+  t.same(
+    buckets,
+    [...buckets].sort((a, b) => a - b),
+    'buckets are cumulative',
+  );
+  t.equal(buckets.at(-1), found.get('plyfs_operation_seconds_count{operation="LOOKUP"}'));
+});
+
+testWithPlyd('a mount in the place of one that is gone begins at 0', async (t, plyd) => {
+  await plyd.image();
+  await plyd.create('img', 'one');
+  const { mountpoint } = await plyd.begin('one');
+  await sh('cd "$1" && for i in $(seq 200); do stat none$i >/dev/null 2>&1; done', mountpoint!);
+  const [{ lookups }] = (await plyd.must<Stats>('GET', '/v1/stats')).mounts;
+  t.ok(lookups.all >= 200);
+  await plyd.end('one');
+  await plyd.begin('one');
+  const [again] = (await plyd.must<Stats>('GET', '/v1/stats')).mounts;
+  t.ok(again.lookups.all < 200, String(again.lookups.all));
+});
+
+testWithPlyd('the death of an engine is counted, and plyd is ready again when its mounts are', async (t, plyd) => {
+  t.same(await plyd.must('GET', '/v1/healthz'), { alive: true });
+  t.same(await plyd.must('GET', '/v1/readyz'), { ready: true });
+  await plyd.image();
+  await plyd.create('img', 'one');
+  await plyd.begin('one');
+  process.kill(plyd.engines()[0], 'SIGKILL');
+  await until('a new engine', async () => (await plyd.must<Stats>('GET', '/v1/stats')).engineDeaths === 1, 30_000);
+  await until('ready', async () => (await plyd.request('GET', '/v1/readyz')).status === 200, 60_000);
+  const { engines } = await plyd.must<Stats>('GET', '/v1/stats');
+  t.match(engines, [{ restarts: 1, answers: true }]);
+});
+
+testWithPlyd('plyd is not ready while an engine does not answer, or a part of the store is gone, and says so', async (t, plyd) => {
+  fs.renameSync(`${plyd.root}/layers`, `${plyd.root}/layers.away`);
+  t.match(await plyd.refused('GET', '/v1/readyz'), { status: 503, code: 'unavailable', message: /layers cannot be used: ENOENT/ });
+  fs.renameSync(`${plyd.root}/layers.away`, `${plyd.root}/layers`);
+  await plyd.image();
+  await plyd.create('img', 'one');
+  await plyd.begin('one');
+  const [engine] = plyd.engines();
+  process.kill(engine, 'SIGSTOP');
+  try {
+    t.match(await plyd.refused('GET', '/v1/readyz'), { status: 503, message: new RegExp(`engine ${engine} does not answer`) });
+    t.same(await plyd.must('GET', '/v1/healthz'), { alive: true });
+    t.match(await plyd.must('GET', '/v1/stats'), { engines: [{ pid: engine, answers: false }], mounts: [] });
+  } finally {
+    process.kill(engine, 'SIGCONT');
+  }
+  await until('ready again', async () => (await plyd.request('GET', '/v1/readyz')).status === 200, 30_000);
+});
+
+void t.test('nothing is left behind', async (t) => t.same(await leftBehind(), []));
