@@ -47,6 +47,7 @@ export const VERBS: readonly Entry[] = [
   { name: 'fsck', module: 'fsck', summary: 'verify the store' },
   { name: 'info', module: 'info', summary: 'show what plyd is and does' },
   { name: 'events', module: 'events', summary: 'show what happens, as it happens' },
+  { name: 'completion', module: 'completion', summary: "print a shell's completion" },
 ];
 
 /** The verb that the first words name, and how many words that took. */
