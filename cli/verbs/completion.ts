@@ -13,8 +13,9 @@ export const verb: Verb = {
     ['completion zsh >~/.zfunc/_ply', 'into a directory of $fpath'],
     ['completion fish | source', 'for this shell'],
   ],
-  notes: `make install and the Debian package install them. \`ply completion candidates PROGRAM WORD…\` is what the shells call: it prints
-what the last word may become, a line each, with a tab before what it is; ":files": a file.`,
+  notes: `make install and the Debian package install them.
+\`ply completion candidates PROGRAM WORD…\` is what the shells call: it prints what the last word may become,
+a line each, with a tab before what it is; ":files": a file.`,
   async run(args, daemon, output) {
     const [shell, program = 'ply', ...words] = args.words;
     if (shell === 'candidates') {
