@@ -11,9 +11,12 @@ BINS := plyd ply
 
 # Node's own headers where they are installed with it: then node-gyp downloads nothing.
 NODE_PREFIX := $(shell dirname "$$(dirname "$$(readlink -f "$$(command -v node)")")")
+# better-sqlite3's addon works with one ABI of Node only: plyd's launcher says so when it meets another.
+NODE_ABI := $(shell node -p process.versions.modules)
+NODE_BUILT := $(shell node -p 'process.versions.node.split(".")[0]')
 NODEDIR := $(if $(wildcard $(NODE_PREFIX)/include/node/node_api.h),--nodedir=$(NODE_PREFIX))
 
-.PHONY: help build native typescript check test test-clients test-long demo fuzz bench clean
+.PHONY: help build native typescript check test test-clients test-long demo fuzz bench install uninstall deb clean
 
 help: ## explain the targets (the default)
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -39,10 +42,17 @@ native: node_modules/.package-lock.json
 typescript: node_modules/.package-lock.json
 	npx --no-install tsc -p tsconfig.json
 	@node dist/scripts/bundle.js
+	@node dist/scripts/manual/main.js
 	@mkdir -p dist/bin
 	@for name in $(BINS); do \
 	  [ -f dist/cli/$$name.js ] || continue; \
 	  printf '%s\n' '#!/usr/bin/env -S -u NODE_EXTRA_CA_CERTS node' "'use strict';" \
+	    "const [major, minor] = process.versions.node.split('.').map(Number);" \
+	    "if (major < 20 || (major === 20 && minor < 19) || ('$$name' === 'plyd' && process.versions.modules !== '$(NODE_ABI)')) {" \
+	    "  process.stderr.write('$$name: this is Node.js ' + process.versions.node + ' (' + process.execPath + '), and plyfs was built for $(NODE_BUILT): ' +" \
+	    "    'put that one first in PATH, or build plyfs with this one (20.19 or later)\\n');" \
+	    "  process.exit(1);" \
+	    "}" \
 	    "const { dirname, join } = require('node:path');" \
 	    "require(join(dirname(require('node:fs').realpathSync(__filename)), '../cli/$$name.js'));" >dist/bin/$$name.new; \
 	  chmod 755 dist/bin/$$name.new; \
@@ -81,6 +91,18 @@ option = $(if $($(firstword $(subst :, ,$1))),--$(lastword $(subst :, ,$1)) '$($
 bench: build ## compare with kernel overlayfs and fuse-overlayfs: make bench ROW=cold-walk RUNS=1 (docs/performance.md)
 	@# In a mount namespace of its own: else one that somebody else makes meanwhile would keep copies of its mounts in use.
 	@exec $(if $(filter 0,$(shell id -u)),unshare --mount --propagation private) node dist/test/bench/main.js $(foreach one,$(BENCH_OPTIONS),$(call option,$(one))) $(if $(DOCS),--docs)
+
+# DESTDIR, PREFIX (/usr/local), SYSCONFDIR (/etc), MOUNTDIR (PREFIX/sbin; mount(8) looks in /sbin), UNITDIR, ZSHDIR
+export DESTDIR PREFIX SYSCONFDIR MOUNTDIR UNITDIR ZSHDIR OUT
+
+install: build ## copy what runs: make install DESTDIR=/tmp/x PREFIX=/usr/local MOUNTDIR=/sbin
+	@node dist/scripts/install/main.js install
+
+uninstall: build ## remove what `make install` with the same variables has put there
+	@node dist/scripts/install/main.js uninstall
+
+deb: build ## a Debian package in dist/deb (OUT)
+	@node dist/scripts/install/main.js deb
 
 clean: ## remove dist and the built addon (node_modules stays)
 	rm -rf dist native-bindings/build native-bindings/build-faults .tap

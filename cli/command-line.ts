@@ -6,7 +6,7 @@ import { Arguments, type Verb } from './verb';
 import { find, GROUPS, names, VERBS } from './verbs/list';
 import { yargs } from './yargs';
 
-const EVERYWHERE: Readonly<Record<string, Options>> = {
+export const EVERYWHERE: Readonly<Record<string, Options>> = {
   socket: { type: 'string', requiresArg: true, describe: "plyd's socket (PLY_SOCKET; /run/ply/ply.sock or $XDG_RUNTIME_DIR/ply/ply.sock)" },
   json: { type: 'boolean', describe: "the API's objects as JSON; errors too" },
 };
@@ -128,7 +128,7 @@ function parse(verb: Verb, name: string, given: readonly string[]): Request {
   const { min, max, names } = verb.words;
   if (words.length < min) throw withHint(new UsageError(`${name} needs ${names}`), name);
   if (words.length > max) throw withHint(new UsageError(`too many words: ${words.slice(max).join(' ')}`), name);
-  if (words.includes('')) throw withHint(new UsageError('an empty word names nothing'), name);
+  if (words.includes('') && name !== 'completion') throw withHint(new UsageError('an empty word names nothing'), name);
   const args = new Arguments(words, parsed);
   const socket = args.text('socket') ?? process.env['PLY_SOCKET'];
   return { action: 'run', verb, args, socket: socket || usualSocket() };

@@ -57,7 +57,7 @@ const OPTIONS = {
   version: { type: 'boolean' },
 } as const;
 
-const KEYS = ['root', 'socket', 'containerd-socket', 'group', 'log-level', 'keep-mounts', 'workers', 'transport'];
+export const KEYS = ['root', 'socket', 'containerd-socket', 'group', 'log-level', 'keep-mounts', 'workers', 'transport'];
 
 export type Asked = { action: 'run'; config: Config } | { action: 'help' } | { action: 'version' };
 

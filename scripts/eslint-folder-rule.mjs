@@ -77,6 +77,8 @@ export const rows = [
 
   { from: 'client', may: ['daemon/api (types)'], packages: [] },
   { from: 'cli', may: ['client', 'daemon/api (types)', 'daemon/bundled'] },
+  // Both only for what can be typed: the tables of plyd's and the mounts' options.
+  { from: 'cli/completion', may: ['cli', 'client', 'daemon/config', 'daemon/mounts/options'] },
   { from: 'cli/plyd', may: ['daemon/main'] },
   { from: 'cli/plyfs', may: ['cli', 'daemon/api (types)', 'daemon/mounts', 'daemon/runtime', 'native-bindings'] },
 ];

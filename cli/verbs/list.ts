@@ -48,6 +48,7 @@ export const VERBS: readonly Entry[] = [
   { name: 'info', module: 'info', summary: 'show what plyd is and does' },
   { name: 'stats', module: 'stats', summary: 'show what mounts are asked for, and how long that takes' },
   { name: 'events', module: 'events', summary: 'show what happens, as it happens' },
+  { name: 'completion', module: 'completion', summary: "print a shell's completion" },
 ];
 
 /** The verb that the first words name, and how many words that took. */

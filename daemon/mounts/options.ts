@@ -265,6 +265,9 @@ const SETTERS: Readonly<Record<string, Setter>> = {
   defaults: always(() => undefined),
 };
 
+/** All that an -o may name: the manual and the shells' completions have each. */
+export const OPTION_NAMES: readonly string[] = Object.keys(SETTERS);
+
 /** `text` is a byte string. Throws OptionError. */
 export function parseOptions(text: string): MountOptions {
   const options: Parsed = {
