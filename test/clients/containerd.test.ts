@@ -127,6 +127,15 @@ function testContainerd(name: string, body: (t: Test, containerd: Containerd, sn
   });
 }
 
+t.test('containerd understands each line of the configuration in docs/kubernetes.md', { skip: MISSING ?? false }, async (t) => {
+  const [, snippet = ''] = /^```toml\n(# containerd.*?)^```$/ms.exec(fs.readFileSync(DOCUMENT, 'utf8')) ?? [];
+  const file = path.join(t.testdir(), 'config.toml');
+  fs.writeFileSync(file, snippet);
+  const dump = await must('containerd', ['--config', file, 'config', 'dump']);
+  t.match(dump, /\[proxy_plugins\.ply\]\s+address = "\/run\/ply\/containerd\.sock"\s+type = "snapshot"/);
+  t.match(dump, /\[plugins\."io\.containerd\.grpc\.v1\.cri"\.containerd\][^[]*snapshotter = "ply"/);
+});
+
 const RUN = ['run', '--snapshotter', 'ply', '--runc-binary', 'runc'];
 
 testContainerd('an image is imported, run, changed, and told apart from its layers', async (t, containerd, _snapshots, plyd) => {

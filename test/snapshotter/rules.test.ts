@@ -3,6 +3,7 @@ import fs from 'node:fs';
 import path from 'node:path';
 import t from 'tap';
 import { leftBehind } from '../plyd/daemon.js';
+import { run } from '../support/mounts.js';
 import { refusal, socketOf, testSnapshots } from './client.js';
 
 testSnapshots('a snapshot without a parent is a bind of its directory', async (t, snapshots) => {
@@ -223,6 +224,16 @@ testSnapshots("plyd's own commands live with snapshots", async (t, snapshots, pl
 testSnapshots('the socket is not for others', async (t, snapshots, plyd) => {
   await snapshots.keys();
   t.equal(fs.statSync(socketOf(plyd)).mode & 0o777, 0o660);
+  fs.chmodSync(plyd.base, 0o755);
+  fs.chmodSync(socketOf(plyd), 0o666);
+  const stranger = `const s = require('net').connect(${JSON.stringify(socketOf(plyd))}); s.on('data', () => process.exit(3)); s.on('close', () => process.exit(0));
+    s.on('error', () => process.exit(0)); s.write('PRI * HTTP/2.0\\r\\n\\r\\nSM\\r\\n\\r\\n');`;
+  const { status } = await run('setpriv', ['--reuid=65534', '--regid=65534', '--clear-groups', process.execPath, '-e', stranger]);
+  t.equal(status, 0, 'even if it were open to them: who they are is asked');
+  t.match(
+    plyd.lines().filter(({ refusal }) => refusal !== undefined),
+    [{ refusal: /user 65534/ }],
+  );
   await plyd.stop();
   t.notOk(fs.existsSync(socketOf(plyd)), 'and goes with plyd');
   await plyd.start();
