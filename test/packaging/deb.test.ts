@@ -14,13 +14,14 @@ const missing = ['dpkg-deb', 'dpkg-shlibdeps', 'lintian', 'mmdebstrap'].find(
 );
 const skip = CANNOT ?? (missing === undefined ? false : `needs ${missing} (scripts/setup)`);
 
-/** In a mount namespace of its own, over a kernel overlay on the Debian root: that stays as it was. */
+/** In mount and PID namespaces of its own, over a kernel overlay on the Debian root: that stays as it was, and nothing outlives this. */
 const LIFE = String.raw`
 set -eu
 base=$1 lower=$2 debs=$3 package=$4
 mkdir -p "$base"/{upper,work,r}
 mount -t overlay overlay -o "lowerdir=$lower,upperdir=$base/upper,workdir=$base/work" "$base/r"
 mount -t proc proc "$base/r/proc"
+mount -t sysfs sysfs "$base/r/sys"
 mkdir -p "$base/r/mnt/debs"
 for device in null fuse urandom; do touch "$base/r/dev/$device"; mount --bind "/dev/$device" "$base/r/dev/$device"; done
 cp "$(readlink -f "$(command -v node)")" "$base/r/usr/local/bin/node"
@@ -34,14 +35,15 @@ set -eu
 export DEBIAN_FRONTEND=noninteractive PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin
 ldconfig
 dpkg -i /mnt/debs/*fuse3*.deb >/dev/null 2>&1
-files() { find / -xdev \( -path /var/lib/dpkg -o -path /var/log -o -path /mnt -o -path /proc \) -prune -o -print | sort; }
+files() { find / -xdev \( -path /var/lib/dpkg -o -path /var/log -o -path /mnt -o -path /proc -o -path /sys \) -prune -o -print | sort; }
 files >/mnt/before
 dpkg -i /mnt/debs/plyfs_*.deb
-test "$(dpkg-query -W -f '\${db:Status-Status}' plyfs)" = installed
+dpkg -s plyfs | grep -q '^Status: install ok installed'
 dpkg --audit
 ply --version
 plyd 2>/mnt/log &
 plyd=$!
+trap 'kill $plyd 2>/dev/null || true' EXIT
 for attempt in $(seq 300); do
   if ply info >/mnt/info 2>&1; then break; fi
   sleep 0.2
@@ -62,7 +64,7 @@ files >/mnt/after
 diff /mnt/before /mnt/after | sed 's/^/LEFT /' | grep '^LEFT [<>]' || true
 echo END
 END
-timeout 240 env -i HOME=/root LANG=C.UTF-8 chroot "$base/r" /bin/bash /mnt/life || { status=$?; cat "$base/r/mnt/log" >&2; exit $status; }
+timeout 240 chroot "$base/r" /usr/bin/env -i HOME=/root LANG=C.UTF-8 /bin/bash /mnt/life || { status=$?; cat "$base/r/mnt/log" >&2; exit $status; }
 `;
 
 void t.test('it is built, lintian finds no error, and a fresh Debian takes it and gives it back', { skip, timeout: 900_000 }, async (t) => {
@@ -75,14 +77,29 @@ void t.test('it is built, lintian finds no error, and a fresh Debian takes it an
     t.equal(made.status, 0, made.stderr);
     const root = made.stdout.trim();
     const debs = path.join(path.dirname(root), 'debs');
-    const args = ['--mount', '--propagation', 'private', 'bash', '-c', LIFE, 'bash', path.join(base, 'life'), root, debs, file];
+    const args = [
+      '--mount',
+      '--pid',
+      '--fork',
+      '--kill-child',
+      '--propagation',
+      'private',
+      'bash',
+      '-c',
+      LIFE,
+      'bash',
+      path.join(base, 'life'),
+      root,
+      debs,
+      file,
+    ];
     const { status, stdout, stderr } = await run('unshare', args, { timeoutMs: 300_000 });
     t.equal(status, 0, stdout + stderr);
     t.match(stdout, /^ply \d(.*\n)*.*in the package\n/m);
     t.match(stdout, /\/var\/lib\/ply stays/);
     const left = stdout.split('\n').filter((line) => line.startsWith('LEFT '));
     t.same(
-      left.filter((line) => !/^LEFT > (\/var\/lib\/ply|\/run\/ply|\/var\/lib\/systemd|\/etc\/systemd)(\/|$)/.test(line)),
+      left.filter((line) => !/^LEFT > (\/var\/lib\/ply|\/run\/ply|\/run\/mount|\/var\/lib\/systemd|\/etc\/systemd)(\/|$)/.test(line)),
       [],
       'what is left behind',
     );

@@ -56,7 +56,7 @@ void t.test('installed, it runs without the repository', { skip: CANNOT ?? false
   try {
     install(places(path.join(base, 'dest')));
     const { status, stdout, stderr } = await sh(
-      `exec timeout 180 unshare --mount --propagation private bash -c "$1" sh "$2" "$3"`,
+      `exec timeout 180 unshare --mount --pid --fork --kill-child --mount-proc --propagation private bash -c "$1" sh "$2" "$3"`,
       SCRIPT,
       REPOSITORY,
       base,
