@@ -49,7 +49,7 @@ void t.test('ply completion prints what each shell takes', async (t) => {
 void t.test('candidates', async (t) => {
   await withNames(async (run) => {
     const rows: [line: string, expected: readonly string[]][] = [
-      ['ply st', ['start', 'stop']],
+      ['ply st', VERBS.filter(({ name }) => name.startsWith('st')).map(({ name }) => name)],
       ['ply layer ', VERBS.filter(({ name }) => name.startsWith('layer ')).map(({ name }) => name.slice(6))],
       ['ply stop ', ['web', 'worker']],
       ['ply --socket /x stop wo', []],
