@@ -9,6 +9,8 @@ import { leftBehind, removeDirectory, temporaryDirectory } from '../support/leak
 import { type Finished, mounts, run, tearAway } from '../support/mounts.js';
 
 export const PROGRAM = path.resolve(__dirname, '../../bin/plyd');
+/** The machine's own /etc/ply/plyd.toml is none of the tests' business; a later --config goes before. */
+export const NO_FILE = ['--config', '/dev/null'] as const;
 export const CANNOT = process.geteuid!() !== 0 ? 'needs root' : !fs.existsSync('/dev/fuse') ? 'needs /dev/fuse' : undefined;
 
 const READY_MS = 30_000;
@@ -63,7 +65,7 @@ export class Plyd {
 
   spawn(args: readonly string[] = [], env: NodeJS.ProcessEnv = {}): void {
     const log = fs.openSync(this.logFile, 'a');
-    const all = ['--root', this.root, '--socket', this.socket, '--log-level', 'debug', ...args];
+    const all = [...NO_FILE, '--root', this.root, '--socket', this.socket, '--log-level', 'debug', ...args];
     const child = spawn(process.execPath, [PROGRAM, ...all], {
       stdio: ['ignore', log, log],
       env: { ...process.env, PLYD_PAUSE_FILE: this.pauses, ...env },

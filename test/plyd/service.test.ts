@@ -4,7 +4,7 @@ import fs from 'node:fs';
 import path from 'node:path';
 import t from 'tap';
 import { removeDirectory, temporaryDirectory } from '../support/leaks.js';
-import { CANNOT, Plyd, PROGRAM, until } from './daemon.js';
+import { CANNOT, NO_FILE, Plyd, PROGRAM, until } from './daemon.js';
 
 const UNITS = path.resolve(__dirname, '../../../scripts/systemd');
 const ACTIVATE = '/usr/bin/systemd-socket-activate';
@@ -112,7 +112,7 @@ void t.test('a watchdog that is for another process is not fed; a manager that i
 void t.test('variables of a service manager that make no sense are refused', { skip }, async (t) => {
   const base = temporaryDirectory();
   const start = (env: NodeJS.ProcessEnv): { status: number | null; stderr: string } =>
-    spawnSync(process.execPath, [PROGRAM, '--root', `${base}/root`, '--socket', `${base}/sock`], {
+    spawnSync(process.execPath, [PROGRAM, ...NO_FILE, '--root', `${base}/root`, '--socket', `${base}/sock`], {
       encoding: 'utf8',
       env: { ...process.env, ...env },
       timeout: 60_000,
@@ -128,7 +128,20 @@ void t.test(
   async (t) => {
     const plyd = new Plyd();
     const log = fs.openSync(plyd.logFile, 'a');
-    const args = ['-E', 'HOME', '-l', plyd.socket, '--fdname=api', process.execPath, PROGRAM, '--root', plyd.root, '--log-level', 'debug'];
+    const args = [
+      '-E',
+      'HOME',
+      '-l',
+      plyd.socket,
+      '--fdname=api',
+      process.execPath,
+      PROGRAM,
+      ...NO_FILE,
+      '--root',
+      plyd.root,
+      '--log-level',
+      'debug',
+    ];
     const child = spawn(ACTIVATE, args, { stdio: ['ignore', log, log], env: { ...process.env, HOME: '/root' } });
     fs.closeSync(log);
     const ended = new Promise((resolve) => child.once('exit', (status, signal) => resolve(signal ?? status)));
@@ -158,7 +171,7 @@ void t.test(
 void t.test('what is no listening Unix stream socket is refused, and what it should be is said', { skip }, async (t) => {
   const base = temporaryDirectory();
   const start = (kind: string, name: string): { status: number | null; stderr: string } =>
-    spawnSync('python3', ['-c', PASSES, kind, `${base}/${kind}`, name, process.execPath, PROGRAM, '--root', `${base}/root`], {
+    spawnSync('python3', ['-c', PASSES, kind, `${base}/${kind}`, name, process.execPath, PROGRAM, ...NO_FILE, '--root', `${base}/root`], {
       encoding: 'utf8',
       timeout: 60_000,
     });

@@ -3,12 +3,12 @@ import { spawnSync } from 'node:child_process';
 import fs from 'node:fs';
 import net from 'node:net';
 import t from 'tap';
-import { CANNOT, leftBehind, Plyd, PROGRAM, sh, testWithPlyd } from './daemon.js';
+import { CANNOT, leftBehind, NO_FILE, Plyd, PROGRAM, sh, testWithPlyd } from './daemon.js';
 
 const mode = (file: string): string => (fs.statSync(file).mode & 0o7777).toString(8);
 
 function runPlyd(...args: string[]): { status: number | null; stdout: string; stderr: string } {
-  return spawnSync(process.execPath, [PROGRAM, ...args], { encoding: 'utf8', timeout: 20_000 });
+  return spawnSync(process.execPath, [PROGRAM, ...NO_FILE, ...args], { encoding: 'utf8', timeout: 20_000 });
 }
 
 testWithPlyd('the store is for nobody else, the socket for its group', async (t, plyd) => {
