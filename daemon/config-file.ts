@@ -15,6 +15,7 @@ export interface Settings {
   /** a name, or a number */
   group?: string | number;
   'log-level'?: LogLevel;
+  'log-pretty'?: boolean;
   'keep-mounts'?: boolean;
   workers?: number;
   transport?: Transport;
@@ -66,6 +67,7 @@ export const CHECKS: { readonly [K in Key]-?: Check<NonNullable<Settings[K]>> } 
   'containerd-socket': path,
   group,
   'log-level': oneOf(LOG_LEVELS),
+  'log-pretty': yesOrNo,
   'keep-mounts': yesOrNo,
   workers,
   transport: oneOf(TRANSPORTS),

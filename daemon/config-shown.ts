@@ -9,6 +9,7 @@ const { stringify } = require('smol-toml') as { stringify: (value: object) => st
 const UNSET: Readonly<Record<string, string>> = {
   'containerd-socket': 'none',
   group: "plyd's own",
+  'log-pretty': 'on a terminal',
   workers: 'one per CPU, at most 8',
 };
 

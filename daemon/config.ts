@@ -17,6 +17,8 @@ export interface Config {
   /** whose members may do what root may; undefined: plyd's own group */
   group: number | undefined;
   logLevel: LogLevel;
+  /** for people, not as JSON; undefined: on a terminal */
+  logPretty: boolean | undefined;
   /** at the end the mounts stay, and their engines; so it is where nothing is said and containerd's containers run on them */
   keepMounts: boolean;
   /** of each engine; undefined: one per CPU */
@@ -34,9 +36,10 @@ The daemon of plyfs: container root filesystems from shared layers. Talk to it w
   --root DIR         the store's directory (PLY_ROOT; /var/lib/ply, for users $XDG_DATA_HOME/ply)
   --socket PATH      where it listens (PLY_SOCKET; /run/ply/ply.sock, for users $XDG_RUNTIME_DIR/ply/ply.sock)
   --containerd-socket PATH  be containerd's proxy snapshotter there too (docs/kubernetes.md); implies --keep-mounts
-  --config FILE      a TOML file of root, socket, containerd-socket, group, log-level, keep-mounts, workers, transport
+  --config FILE      a TOML file of root, socket, containerd-socket, group, log-level, log-pretty, keep-mounts, workers, transport
                      (/etc/ply/plyd.toml, for users $XDG_CONFIG_HOME/ply/plyd.toml, if it is there; /dev/null: none)
   --log-level LEVEL  ${LOG_LEVELS.join(', ')} (info)
+  --log-pretty, --no-log-pretty  the log for people, or as JSON (for people on a terminal)
   --keep-mounts      at its end leave mounted what is mounted: the next plyd takes it over
   --transport WHICH  how requests come from the kernel: auto, dev (/dev/fuse), uring (auto: io_uring where it is switched on)
   --help, --version
@@ -53,6 +56,8 @@ const OPTIONS = {
   'containerd-socket': { type: 'string' },
   config: { type: 'string' },
   'log-level': { type: 'string' },
+  'log-pretty': { type: 'boolean' },
+  'no-log-pretty': { type: 'boolean' },
   'keep-mounts': { type: 'boolean' },
   transport: { type: 'string' },
   json: { type: 'boolean' },
@@ -74,6 +79,7 @@ export type Asked =
 /** Throws ConfigError. */
 export function readConfig(args: readonly string[], environment: NodeJS.ProcessEnv): Asked {
   const { values: given, positionals } = readArguments(args);
+  if (given['log-pretty'] === true && given['no-log-pretty'] === true) throw misused('--log-pretty and --no-log-pretty: which?');
   if (given.help === true) return { action: 'help' };
   if (given.version === true) return { action: 'version' };
   const [word, verb, file = given.config, ...rest] = positionals;
@@ -93,9 +99,10 @@ type Given = ReturnType<typeof parseArgs<{ options: typeof OPTIONS }>>['values']
 function gather(given: Given, environment: NodeJS.ProcessEnv): Sources {
   const path = given.config === undefined ? usualFile(environment) : resolve(given.config);
   const file = path === undefined ? {} : given.config === undefined ? (readFile(path) ?? {}) : readNamedFile(path);
+  const options: Partial<Record<Key, string | boolean>> = { ...given, ...(given['no-log-pretty'] === true && { 'log-pretty': false }) };
   const variables: Partial<Record<Key, string>> = { root: 'PLY_ROOT', socket: 'PLY_SOCKET' };
   const pick = <K extends Key>(key: K, usual: () => Settings[K]): { value: Settings[K]; from: string } => {
-    const option = (given as Partial<Record<Key, string | boolean>>)[key];
+    const option = options[key];
     if (option !== undefined) {
       const value = key === 'root' || key.endsWith('socket') ? resolve(option as string) : option;
       return { value: checked(key, value, `--${key}`), from: 'command line' };
@@ -112,6 +119,7 @@ function gather(given: Given, environment: NodeJS.ProcessEnv): Sources {
     'containerd-socket': containerd,
     group: pick('group', () => undefined),
     'log-level': pick('log-level', () => 'info'),
+    'log-pretty': pick('log-pretty', () => undefined),
     'keep-mounts': pick('keep-mounts', () => containerd.value !== undefined),
     workers: pick('workers', () => undefined),
     transport: pick('transport', () => 'auto'),
@@ -129,6 +137,7 @@ function configOf(sources: Sources): Config {
     containerdSocket: of('containerd-socket'),
     group: group === undefined ? undefined : groupId(group),
     logLevel: of('log-level')!,
+    logPretty: of('log-pretty'),
     keepMounts: of('keep-mounts')!,
     workers: of('workers'),
     transport: of('transport')!,

@@ -261,8 +261,8 @@ class Daemon {
   }
 }
 
-function openDaemonLog({ logLevel }: Config): { log: Log; stream: Writable | undefined } {
-  if (process.stderr.isTTY) return openPrettyLog(logLevel);
+function openDaemonLog({ logLevel, logPretty = process.stderr.isTTY }: Config): { log: Log; stream: Writable | undefined } {
+  if (logPretty) return openPrettyLog(logLevel, process.stderr.isTTY);
   return { log: openLog(logLevel, { name: 'plyd' }), stream: undefined };
 }
 

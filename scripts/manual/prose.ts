@@ -24,6 +24,7 @@ export const SETTINGS: Readonly<Record<string, { value: string; about?: string }
   socket: { value: '"/run/ply/ply.sock"' },
   group: { value: '"ply"', about: "a group's name or number: its members may use the socket, and so do what root may (plyd's own group)" },
   'log-level': { value: '"info"' },
+  'log-pretty': { value: 'false', about: 'the log for people (true), or as JSON (false); for people on a terminal' },
   'keep-mounts': { value: 'true' },
   workers: { value: '2', about: 'threads of each engine, 1 to 29 (one per CPU, at most 8)' },
   transport: { value: '"auto"' },

@@ -129,4 +129,20 @@ void t.test(
   },
 );
 
+void t.test('the log is JSON, or for people, as plyd is told', { skip: CANNOT ?? false }, async (t) => {
+  const plyd = new Plyd();
+  try {
+    await plyd.start(['--log-pretty']);
+    await plyd.stop();
+    t.match(plyd.log(), /^\[[0-9:.]+\] INFO: plyd is ready$/m, 'without colours, as this is no terminal');
+    t.same(plyd.lines(), []);
+    await plyd.start(['--no-log-pretty']);
+    await plyd.stop();
+    t.ok(plyd.lines().some(({ msg }) => msg === 'plyd is ready'));
+  } finally {
+    t.same(await plyd.cleanUp(), []);
+  }
+  t.match(runPlyd('--log-pretty', '--no-log-pretty'), { status: 2, stderr: /which/ });
+});
+
 void t.test('nothing is left behind', async (t) => t.same(await leftBehind(), []));
