@@ -31,6 +31,8 @@ export class Plyd {
   readonly socket: string;
   readonly logFile: string;
   readonly pauses: string;
+  /** a program that becomes plyd, and its arguments */
+  under: readonly string[] = [];
   child: ChildProcess | undefined;
   private ended: Promise<number | string> = Promise.resolve(0);
 
@@ -66,7 +68,8 @@ export class Plyd {
   spawn(args: readonly string[] = [], env: NodeJS.ProcessEnv = {}): void {
     const log = fs.openSync(this.logFile, 'a');
     const all = [...NO_FILE, '--root', this.root, '--socket', this.socket, '--log-level', 'debug', ...args];
-    const child = spawn(process.execPath, [PROGRAM, ...all], {
+    const [command, ...words] = [...this.under, process.execPath, PROGRAM, ...all];
+    const child = spawn(command, words, {
       stdio: ['ignore', log, log],
       env: { ...process.env, PLYD_PAUSE_FILE: this.pauses, ...env },
     });
