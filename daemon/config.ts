@@ -1,15 +1,12 @@
-/** What plyd is told: by its command line, else by its environment, else by its configuration file (TOML), else what is usual. */
-import fs from 'node:fs';
+/** What plyd is told: by its command line, else by its environment, else by its configuration file (config-file.ts), else what is usual. */
 import { homedir } from 'node:os';
-import { isAbsolute, join, resolve } from 'node:path';
+import { join, resolve } from 'node:path';
 import { parseArgs } from 'node:util';
+import { checked, ConfigError, groupId, type Key, KEYS, readFile, readNamedFile, type Settings, usualFile } from './config-file';
+import { LOG_LEVELS, type LogLevel, type Transport } from './mounts/options';
 import { isRoot, usualSocket } from './runtime';
 
-export const LOG_LEVELS = ['trace', 'debug', 'info', 'warn', 'error', 'fatal', 'silent'] as const;
-export type LogLevel = (typeof LOG_LEVELS)[number];
-
-export const TRANSPORTS = ['auto', 'dev', 'uring'] as const;
-export type Transport = (typeof TRANSPORTS)[number];
+export { ConfigError, KEYS };
 
 export interface Config {
   /** the store's directory */
@@ -20,6 +17,8 @@ export interface Config {
   /** whose members may do what root may; undefined: plyd's own group */
   group: number | undefined;
   logLevel: LogLevel;
+  /** for people, not as JSON; undefined: on a terminal */
+  logPretty: boolean | undefined;
   /** at the end the mounts stay, and their engines; so it is where nothing is said and containerd's containers run on them */
   keepMounts: boolean;
   /** of each engine; undefined: one per CPU */
@@ -28,21 +27,27 @@ export interface Config {
   transport: Transport;
 }
 
-/** The message is for the user. */
-export class ConfigError extends Error {}
-
 export const HELP = `Usage: plyd [OPTIONS]
+       plyd [OPTIONS] config dump [--json]
+       plyd config check [FILE] [--json]
 
 The daemon of plyfs: container root filesystems from shared layers. Talk to it with ply, or HTTP over its socket.
 
   --root DIR         the store's directory (PLY_ROOT; /var/lib/ply, for users $XDG_DATA_HOME/ply)
   --socket PATH      where it listens (PLY_SOCKET; /run/ply/ply.sock, for users $XDG_RUNTIME_DIR/ply/ply.sock)
   --containerd-socket PATH  be containerd's proxy snapshotter there too (docs/kubernetes.md); implies --keep-mounts
-  --config FILE      a TOML file of root, socket, containerd-socket, group, log-level, keep-mounts, workers, transport
+  --config FILE      a TOML file of root, socket, containerd-socket, group, log-level, log-pretty, keep-mounts, workers, transport
+                     (/etc/ply/plyd.toml, for users $XDG_CONFIG_HOME/ply/plyd.toml, if it is there; /dev/null: none)
   --log-level LEVEL  ${LOG_LEVELS.join(', ')} (info)
+  --log-pretty, --no-log-pretty  the log for people, or as JSON (for people on a terminal)
   --keep-mounts      at its end leave mounted what is mounted: the next plyd takes it over
   --transport WHICH  how requests come from the kernel: auto, dev (/dev/fuse), uring (auto: io_uring where it is switched on)
   --help, --version
+
+Configuration:
+  config check       is there anything wrong in the file? (status 2: yes)
+  config dump        what plyd goes by, and who said it, as TOML: plyd config dump --root /srv/ply
+  --json             config check and dump: as JSON
 `;
 
 const OPTIONS = {
@@ -51,117 +56,114 @@ const OPTIONS = {
   'containerd-socket': { type: 'string' },
   config: { type: 'string' },
   'log-level': { type: 'string' },
+  'log-pretty': { type: 'boolean' },
+  'no-log-pretty': { type: 'boolean' },
   'keep-mounts': { type: 'boolean' },
   transport: { type: 'string' },
+  json: { type: 'boolean' },
   help: { type: 'boolean' },
   version: { type: 'boolean' },
 } as const;
 
-export const KEYS = ['root', 'socket', 'containerd-socket', 'group', 'log-level', 'keep-mounts', 'workers', 'transport'];
+/** `from`: "command line", "PLY_ROOT", "PLY_SOCKET", the file's path, or "default". `value` undefined: nobody said, and plyd finds out. */
+export type Sources = Readonly<Record<Key, { value: Settings[Key]; from: string }>>;
 
-export type Asked = { action: 'run'; config: Config } | { action: 'help' } | { action: 'version' };
+export type Asked =
+  | { action: 'run'; config: Config }
+  | { action: 'dump'; sources: Sources; json: boolean }
+  /** file undefined: there is no usual one */
+  | { action: 'check'; file: string | undefined; named: boolean; json: boolean }
+  | { action: 'help' }
+  | { action: 'version' };
 
 /** Throws ConfigError. */
 export function readConfig(args: readonly string[], environment: NodeJS.ProcessEnv): Asked {
-  const given = readArguments(args);
+  const { values: given, positionals } = readArguments(args);
+  if (given['log-pretty'] === true && given['no-log-pretty'] === true) throw misused('--log-pretty and --no-log-pretty: which?');
   if (given.help === true) return { action: 'help' };
   if (given.version === true) return { action: 'version' };
-  const file = given.config === undefined ? {} : readFile(given.config);
-  const root = given.root ?? nonEmpty(environment['PLY_ROOT']) ?? text(file, 'root') ?? usualRoot(environment);
-  const socket = given.socket ?? nonEmpty(environment['PLY_SOCKET']) ?? text(file, 'socket') ?? usualSocket(environment);
+  const [word, verb, file = given.config, ...rest] = positionals;
+  const json = given.json === true;
+  if (word === 'config' && verb === 'check' && rest.length === 0)
+    return { action: 'check', file: file ?? usualFile(environment), named: file !== undefined, json };
+  const dumps = word === 'config' && verb === 'dump' && positionals.length === 2;
+  if (positionals.length > 0 && !dumps) throw misused(`plyd ${positionals.join(' ')}: there are config check [FILE] and config dump`);
+  if (json && !dumps) throw misused('--json is for config check and config dump');
+  const sources = gather(given, environment);
+  const config = configOf(sources);
+  return dumps ? { action: 'dump', sources, json } : { action: 'run', config };
+}
+
+type Given = ReturnType<typeof parseArgs<{ options: typeof OPTIONS }>>['values'];
+
+function gather(given: Given, environment: NodeJS.ProcessEnv): Sources {
+  const path = given.config === undefined ? usualFile(environment) : resolve(given.config);
+  const file = path === undefined ? {} : given.config === undefined ? (readFile(path) ?? {}) : readNamedFile(path);
+  const options: Partial<Record<Key, string | boolean>> = { ...given, ...(given['no-log-pretty'] === true && { 'log-pretty': false }) };
+  const variables: Partial<Record<Key, string>> = { root: 'PLY_ROOT', socket: 'PLY_SOCKET' };
+  const pick = <K extends Key>(key: K, usual: () => Settings[K]): { value: Settings[K]; from: string } => {
+    const option = options[key];
+    if (option !== undefined) {
+      const value = key === 'root' || key.endsWith('socket') ? resolve(option as string) : option;
+      return { value: checked(key, value, `--${key}`), from: 'command line' };
+    }
+    const variable = variables[key] ?? '';
+    const said = environment[variable] ?? '';
+    if (said !== '') return { value: checked(key, resolve(said), variable), from: variable };
+    return file[key] === undefined ? { value: usual(), from: 'default' } : { value: file[key], from: path ?? '' };
+  };
+  const containerd = pick('containerd-socket', () => undefined);
+  return {
+    root: pick('root', () => usualRoot(environment)),
+    socket: pick('socket', () => usualSocket(environment)),
+    'containerd-socket': containerd,
+    group: pick('group', () => undefined),
+    'log-level': pick('log-level', () => 'info'),
+    'log-pretty': pick('log-pretty', () => undefined),
+    'keep-mounts': pick('keep-mounts', () => containerd.value !== undefined),
+    workers: pick('workers', () => undefined),
+    transport: pick('transport', () => 'auto'),
+  };
+}
+
+function configOf(sources: Sources): Config {
+  const of = <K extends Key>(key: K): Settings[K] => sources[key].value as Settings[K];
+  const socket = of('socket');
   if (socket === undefined) throw new ConfigError('XDG_RUNTIME_DIR is not set: say with --socket where to listen');
-  const containerdSocket = given['containerd-socket'] ?? text(file, 'containerd-socket');
+  const group = of('group');
   const config: Config = {
-    root: resolve(root),
-    socket: resolve(socket),
-    containerdSocket: containerdSocket === undefined ? undefined : resolve(containerdSocket),
-    group: groupOf(file['group']),
-    logLevel: levelOf(given['log-level'] ?? text(file, 'log-level') ?? 'info'),
-    keepMounts: given['keep-mounts'] ?? flag(file, 'keep-mounts') ?? containerdSocket !== undefined,
-    workers: workersOf(file['workers']),
-    transport: transportOf(given.transport ?? text(file, 'transport') ?? 'auto'),
+    root: of('root')!,
+    socket,
+    containerdSocket: of('containerd-socket'),
+    group: group === undefined ? undefined : groupId(group),
+    logLevel: of('log-level')!,
+    logPretty: of('log-pretty'),
+    keepMounts: of('keep-mounts')!,
+    workers: of('workers'),
+    transport: of('transport')!,
   };
   for (const path of [config.socket, config.containerdSocket ?? ''])
     if (Buffer.byteLength(path) > 107) throw new ConfigError(`the path of the socket has more than 107 bytes: choose a shorter one`);
-  return { action: 'run', config };
+  return config;
 }
 
-function readArguments(args: readonly string[]): ReturnType<typeof parseArgs<{ options: typeof OPTIONS }>>['values'] {
+function readArguments(args: readonly string[]): { values: Given; positionals: string[] } {
   try {
-    const { values } = parseArgs({ args: [...args], options: OPTIONS });
+    const { values, positionals } = parseArgs({ args: [...args], options: OPTIONS, allowPositionals: true });
     for (const name of ['root', 'socket', 'containerd-socket', 'config'] as const)
       if (values[name] === '') throw new Error(`--${name} has no value`);
-    return values;
+    return { values, positionals };
   } catch (error) {
-    throw new ConfigError(`${(error as Error).message.replace(/\. To specify.*$/s, '')}\nTry \`plyd --help\`.`);
+    throw misused((error as Error).message.replace(/\. To specify.*$/s, ''));
   }
 }
 
-function readFile(path: string): Record<string, unknown> {
-  // eslint-disable-next-line @typescript-eslint/no-require-imports -- most plyds have no such file
-  const { parse } = require('smol-toml') as { parse: (text: string) => Record<string, unknown> };
-  let parsed: Record<string, unknown>;
-  try {
-    parsed = parse(fs.readFileSync(path, 'utf8'));
-  } catch (error) {
-    throw new ConfigError(`cannot read the configuration ${path}: ${(error as Error).message}`);
-  }
-  const unknown = Object.keys(parsed).find((key) => !KEYS.includes(key));
-  if (unknown !== undefined) throw new ConfigError(`${path}: there is no setting "${unknown}": there are ${KEYS.join(', ')}`);
-  return parsed;
-}
-
-function text(file: Record<string, unknown>, key: string): string | undefined {
-  const value = file[key];
-  if (value === undefined) return undefined;
-  if (typeof value !== 'string' || value === '') throw new ConfigError(`the configuration's ${key} has to be a string`);
-  if (key !== 'log-level' && key !== 'transport' && !isAbsolute(value))
-    throw new ConfigError(`the configuration's ${key} has to be a whole path, from /`);
-  return value;
-}
-
-function flag(file: Record<string, unknown>, key: string): boolean | undefined {
-  const value = file[key];
-  if (value !== undefined && typeof value !== 'boolean') throw new ConfigError(`the configuration's ${key} has to be true or false`);
-  return value;
-}
-
-function levelOf(text: string): LogLevel {
-  const level = LOG_LEVELS.find((one) => one === text);
-  if (level === undefined) throw new ConfigError(`the log level cannot be "${text}": it takes one of ${LOG_LEVELS.join(', ')}`);
-  return level;
-}
-
-function transportOf(text: string): Transport {
-  const transport = TRANSPORTS.find((one) => one === text);
-  if (transport === undefined) throw new ConfigError(`the transport cannot be "${text}": it takes one of ${TRANSPORTS.join(', ')}`);
-  return transport;
-}
-
-const MOST_WORKERS = 29;
-
-function workersOf(value: unknown): number | undefined {
-  if (value === undefined) return undefined;
-  if (typeof value === 'number' && Number.isInteger(value) && value >= 1 && value <= MOST_WORKERS) return value;
-  throw new ConfigError(`the configuration's workers has to be a number from 1 to ${MOST_WORKERS}`);
-}
-
-function groupOf(value: unknown): number | undefined {
-  if (value === undefined) return undefined;
-  if (typeof value === 'number' && Number.isInteger(value) && value >= 0) return value;
-  if (typeof value !== 'string') throw new ConfigError("the configuration's group has to be a group's name or number");
-  for (const line of fs.readFileSync('/etc/group', 'utf8').split('\n')) {
-    const [name, , id] = line.split(':');
-    if (name === value && id !== undefined) return Number(id);
-  }
-  throw new ConfigError(`there is no group "${value}": make it (groupadd --system ${value}), or name another one`);
-}
-
-function nonEmpty(value: string | undefined): string | undefined {
-  return value === '' ? undefined : value;
+function misused(message: string): ConfigError {
+  return new ConfigError(`${message}\nTry \`plyd --help\`.`);
 }
 
 function usualRoot(environment: NodeJS.ProcessEnv): string {
   if (isRoot()) return '/var/lib/ply';
-  return join(nonEmpty(environment['XDG_DATA_HOME']) ?? join(homedir(), '.local', 'share'), 'ply');
+  const { XDG_DATA_HOME: directory = '' } = environment;
+  return resolve(join(directory === '' ? join(homedir(), '.local', 'share') : directory, 'ply'));
 }

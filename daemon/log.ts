@@ -4,6 +4,7 @@
  * plyd logs through pino, which is loaded with the first line that is written. An engine's start is not to wait for that, and its workers have no
  * event loop: engines write the same lines themselves, each with one write(2).
  */
+import { AsyncLocalStorage } from 'node:async_hooks';
 import fs from 'node:fs';
 import { hostname } from 'node:os';
 import type { Writable } from 'node:stream';
@@ -47,6 +48,23 @@ function makeLog(threshold: Level, write: Write): Log {
   };
 }
 
+const serving = new AsyncLocalStorage<{ request: string | undefined }>();
+
+/** While `work` goes on, what it does and what it waits for has `request` in its lines; what it has started and outlives it has not. */
+export async function duringRequest<T>(request: string, work: () => Promise<T>): Promise<T> {
+  const context: { request: string | undefined } = { request };
+  try {
+    return await serving.run(context, work);
+  } finally {
+    context.request = undefined;
+  }
+}
+
+function mixin(): object {
+  const request = serving.getStore()?.request;
+  return request === undefined ? {} : { request };
+}
+
 /** For a thread with an event loop. `base` goes into every line. */
 export function openLog(level: Level, base: Fields, fd = 2): Log {
   let logger: Logger | undefined;
@@ -61,18 +79,18 @@ function openPino(level: Level, base: Fields, fd: number): Logger {
   const { pino } = require('pino') as typeof import('pino');
   const destination = pino.destination({ fd, sync: true });
   destination.on('error', () => undefined); // whoever read the log is gone, and that is no reason to end
-  return pino({ level, base: { pid: process.pid, hostname: hostname(), ...base } }, destination);
+  return pino({ level, base: { pid: process.pid, hostname: hostname(), ...base }, mixin }, destination);
 }
 
 /** For people at a terminal. Lines of other processes' logs may be written to `stream` as they are. */
-export function openPrettyLog(level: Level, fd = 2): { log: Log; stream: Writable } {
+export function openPrettyLog(level: Level, colorize: boolean, fd = 2): { log: Log; stream: Writable } {
   // eslint-disable-next-line @typescript-eslint/no-require-imports -- not everyone wants it
   const { pino } = require('pino') as typeof import('pino');
   // eslint-disable-next-line @typescript-eslint/no-require-imports
   const pretty = require('pino-pretty') as typeof import('pino-pretty');
-  const stream = pretty({ destination: fd, sync: true, colorize: true, ignore: 'pid,hostname', translateTime: 'SYS:HH:MM:ss.l' });
+  const stream = pretty({ destination: fd, sync: true, colorize, ignore: 'pid,hostname', translateTime: 'SYS:HH:MM:ss.l' });
   stream.on('error', () => undefined);
-  const logger = pino({ level, base: { pid: process.pid, hostname: hostname() } }, stream);
+  const logger = pino({ level, base: { pid: process.pid, hostname: hostname() }, mixin }, stream);
   return { log: makeLog(level, (at, fields, message) => logger[at](fields, message)), stream };
 }
 

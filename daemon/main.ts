@@ -39,7 +39,12 @@ export async function main(args: readonly string[]): Promise<void> {
     const asked = readConfig(args, process.env);
     if (asked.action === 'help') fs.writeSync(1, HELP);
     else if (asked.action === 'version') fs.writeSync(1, `plyd ${version()}\n`);
-    else {
+    else if (asked.action === 'dump') fs.writeSync(1, shown().dump(asked.sources, asked.json));
+    else if (asked.action === 'check') {
+      const { text, ok } = shown().check(asked.file, asked.named, asked.json);
+      fs.writeSync(1, text);
+      process.exitCode = ok ? 0 : 2;
+    } else {
       enterOwnNamespaces(() => passOn(process.env));
       await Daemon.start(asked.config);
     }
@@ -48,6 +53,11 @@ export async function main(args: readonly string[]): Promise<void> {
     fs.writeSync(2, `plyd: ${expected ? error.message : ((error as Error).stack ?? String(error))}\n`);
     process.exit(error instanceof ConfigError ? 2 : 1);
   }
+}
+
+function shown(): typeof import('./config-shown') {
+  // eslint-disable-next-line @typescript-eslint/no-require-imports -- a daemon does not need it
+  return require('./config-shown') as typeof import('./config-shown');
 }
 
 function version(): string {
@@ -251,8 +261,8 @@ class Daemon {
   }
 }
 
-function openDaemonLog({ logLevel }: Config): { log: Log; stream: Writable | undefined } {
-  if (process.stderr.isTTY) return openPrettyLog(logLevel);
+function openDaemonLog({ logLevel, logPretty = process.stderr.isTTY }: Config): { log: Log; stream: Writable | undefined } {
+  if (logPretty) return openPrettyLog(logLevel, process.stderr.isTTY);
   return { log: openLog(logLevel, { name: 'plyd' }), stream: undefined };
 }
 

@@ -27,7 +27,10 @@ function ofHelp(program: string, before: string, current: string): readonly Cand
   if (program === 'plyfs' && (before === '-o' || before === '--options')) return mountOptions(current);
   if (!current.startsWith('-')) {
     const values = valuesOf(program, before);
-    return values.length > 0 ? values : NAMES;
+    if (values.length > 0) return values;
+    if (program === 'plyd' && before === '') return [['config', 'check or dump the configuration']];
+    if (program === 'plyd' && before === 'config') return ['check', 'dump'].map((word): Candidate => [word]);
+    return NAMES;
   }
   const rows = (program === 'plyfs' ? PLYFS_HELP : PLYD_HELP).split('\n').map((line) => /^ {2}(-.*?)(?: {2,}(.*))?$/.exec(line));
   return rows.flatMap((row) => {

@@ -2,10 +2,11 @@
  * HTTP over the Unix socket. What a client does wrong, or slowly, or not at all costs it its connection, and nobody else anything: bodies, headers,
  * connections and the time for each have limits.
  */
+import { randomBytes } from 'node:crypto';
 import http from 'node:http';
 import type { Socket } from 'node:net';
 import type { z } from 'zod';
-import type { Log } from '../log';
+import { duringRequest, type Log } from '../log';
 import { HttpError, isUnexpected, told } from './errors';
 import { type Metrics, METRICS_TYPE } from './metrics';
 import type { Call, Listen, Route } from './route';
@@ -81,7 +82,9 @@ export class ApiServer {
   }
 
   private track(request: http.IncomingMessage, response: http.ServerResponse): void {
-    const done = this.serve(request, response).finally(() => this.running.delete(done));
+    const id = randomBytes(6).toString('hex');
+    response.setHeader('x-request-id', id);
+    const done = duringRequest(id, () => this.serve(request, response)).finally(() => this.running.delete(done));
     this.running.add(done);
   }
 

@@ -91,7 +91,7 @@ export class Recovery {
       this.catalog.mounts.update(row.id, { phase: 'mounted', device: entry.dev, engine: engine.pid });
       this.tell(row, 'still mounted, its engine is adopted');
     } catch (error) {
-      this.log.warn({ mountpoint: row.mountpoint, err: error }, 'a mount cannot be adopted: it is made again');
+      this.log.warn({ mount: row.id, mountpoint: row.mountpoint, err: error }, 'a mount cannot be adopted: it is made again');
       await this.detach(row);
       await this.mountAgain(row);
     }
@@ -108,7 +108,7 @@ export class Recovery {
       this.catalog.mounts.update(row.id, { phase: 'mounted', device: served.dev, engine: served.engine.pid });
       this.tell(row, 'mounted again');
     } catch (error) {
-      this.log.error({ mountpoint: row.mountpoint, err: error }, 'a mount is lost');
+      this.log.error({ mount: row.id, mountpoint: row.mountpoint, err: error }, 'a mount is lost');
       loseMount(this.catalog, this.events, row, error as Error);
     }
   }
@@ -134,7 +134,7 @@ export class Recovery {
       (top) =>
         row.container !== null || row.snapshot !== null || top.dev === dev || this.supervisor.blocking.call('isDead', { path: point }),
     );
-    if (detached > 0) this.log.info({ mountpoint: row.mountpoint }, 'a stale mount is detached');
+    if (detached > 0) this.log.info({ mount: row.id, mountpoint: row.mountpoint }, 'a stale mount is detached');
   }
 
   /** What adopted engines serve, and what is mounted in our directory, that no row knows. */
@@ -239,7 +239,7 @@ export class Recovery {
   private tell(row: MountRow, what: string): void {
     const { container, mountpoint } = row;
     const name = container === null ? mountpoint : this.catalog.containers.get(container).name;
-    this.log.info({ mountpoint, ...(container !== null && { container: name }) }, `recovered: ${what}`);
+    this.log.info({ mount: row.id, mountpoint, ...(container !== null && { container: name }) }, `recovered: ${what}`);
     this.events.emit({ type: 'recover', id: container ?? row.id, name, detail: what });
   }
 }

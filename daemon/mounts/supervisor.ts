@@ -175,7 +175,10 @@ export class Supervisor {
           throw await this.stillThere(error.served);
         }
         if (!(error instanceof EngineGone) || attempt === ATTEMPTS || this.closing) throw error;
-        this.log.warn({ mountpoint: shown(plan.mountpoint), err: error }, 'an engine died while it was to serve a mount: once more');
+        this.log.warn(
+          { mount: plan.id, mountpoint: shown(plan.mountpoint), err: error },
+          'an engine died while it was to serve a mount: once more',
+        );
       }
     }
   }
@@ -336,7 +339,7 @@ export class Supervisor {
     if (over) return { over };
     served.state = 'lingering';
     this.closeDevices(served);
-    this.log.warn({ mountpoint: shown(served.point) }, 'unmounted, and still in use');
+    this.log.warn({ mount: served.plan.id, mountpoint: shown(served.point) }, 'unmounted, and still in use');
     return { over };
   }
 
@@ -508,7 +511,7 @@ export class Supervisor {
       await this.make(served.plan);
     } catch (error) {
       this.mounts.delete(id);
-      this.log.error({ mountpoint: shown(served.point), err: error }, 'a mount could not be made again');
+      this.log.error({ mount: id, mountpoint: shown(served.point), err: error }, 'a mount could not be made again');
       this.events.onFailed(id, error as Error);
       return;
     }
@@ -585,7 +588,7 @@ export class Supervisor {
     try {
       await this.unmount(plan.id, false);
     } catch (error) {
-      this.log.warn({ mountpoint: shown(point), reason: (error as Error).message }, 'detached, though it is in use');
+      this.log.warn({ mount: plan.id, mountpoint: shown(point), reason: (error as Error).message }, 'detached, though it is in use');
       await this.takeAway(point, mountId);
     }
   }

@@ -64,7 +64,9 @@ export class MountWatch implements SupervisorEvents {
         if (now !== undefined) change(now);
         return Promise.resolve();
       })
-      .catch((error: unknown) => this.log.error({ err: error, mountpoint: row.mountpoint }, 'the catalog cannot be brought up to date'));
+      .catch((error: unknown) =>
+        this.log.error({ err: error, mount: id, mountpoint: row.mountpoint }, 'the catalog cannot be brought up to date'),
+      );
   }
 
   private row(id: string): MountRow | undefined {

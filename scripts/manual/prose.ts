@@ -6,7 +6,7 @@ A container, image or layer goes by its name, its id, or 4 or more first charact
 
 export const PLYD = `plyd keeps the store of layers, images and containers, makes their mounts, and starts, watches and restarts the engines that serve them. It answers HTTP on a Unix socket, which \`ply\` uses: see docs/api.md.
 
-A setting comes from the command line, else from the environment, else from the configuration file (\`--config\`), else it is what is usual.
+A setting comes from the command line, else from the environment, else from the configuration file, else it is what is usual; \`plyd config dump\` says which.
 
 Whoever may write to the socket may do what root may: its group is as good as root.
 
@@ -16,7 +16,7 @@ export const PLYFS = `\`mount.plyfs\` and \`mount.fuse.plyfs\` are other names o
 
 If a plyd of the same user runs, it serves the mount and lists it in \`ply mounts\`. Else the mounts of a user share one engine, which ends with the last of them.`;
 
-export const TOML = `The configuration of \`plyd\`, in TOML: \`plyd --config FILE\`; the service reads /etc/ply/plyd.toml. Command line and environment (PLY_ROOT, PLY_SOCKET) come before it. A setting that there is not, or a value of the wrong kind, is an error, and plyd does not start.`;
+export const TOML = `The configuration of \`plyd\`, in TOML: /etc/ply/plyd.toml for root, $XDG_CONFIG_HOME/ply/plyd.toml (or ~/.config/ply/plyd.toml) for others, if it is there; or that of \`plyd --config FILE\`, which has to be. \`plyd config check\` finds what is wrong with it. Command line and environment (PLY_ROOT, PLY_SOCKET) come before it. A setting that there is not, or a value of the wrong kind, is an error, and plyd does not start.`;
 
 /** The settings of plyd.toml: the value of the example, and what it means. plyd's own help describes those that are options, too. */
 export const SETTINGS: Readonly<Record<string, { value: string; about?: string }>> = {
@@ -24,6 +24,7 @@ export const SETTINGS: Readonly<Record<string, { value: string; about?: string }
   socket: { value: '"/run/ply/ply.sock"' },
   group: { value: '"ply"', about: "a group's name or number: its members may use the socket, and so do what root may (plyd's own group)" },
   'log-level': { value: '"info"' },
+  'log-pretty': { value: 'false', about: 'the log for people (true), or as JSON (false); for people on a terminal' },
   'keep-mounts': { value: 'true' },
   workers: { value: '2', about: 'threads of each engine, 1 to 29 (one per CPU, at most 8)' },
   transport: { value: '"auto"' },
@@ -44,7 +45,7 @@ export const ENVIRONMENT: readonly (readonly [string, string])[] = [
 ];
 
 export const FILES: readonly (readonly [string, string])[] = [
-  ['/etc/ply/plyd.toml', 'the configuration of the service: see `plyfs.toml`(5)'],
+  ['/etc/ply/plyd.toml', "the configuration of root's plyd, and so of the service: see `plyfs.toml`(5)"],
   ['/run/ply/ply.sock', "plyd's socket; of an ordinary user's plyd $XDG_RUNTIME_DIR/ply/ply.sock"],
   ['/var/lib/ply', "the store; of an ordinary user's plyd $XDG_DATA_HOME/ply"],
 ];

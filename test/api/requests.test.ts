@@ -45,6 +45,28 @@ testWithPlyd('bad requests are told what is wrong with them', async (t, plyd) =>
   t.same(await plyd.containers(), []);
 });
 
+testWithPlyd('each request has an id, in its answer and in all that is logged meanwhile', async (t, plyd) => {
+  await plyd.image();
+  const made = await plyd.request('POST', '/v1/containers', { image: 'img', name: 'one' });
+  const started = await plyd.request<{ mountpoint: string }>('POST', '/v1/containers/one/start');
+  const refused = await plyd.request('POST', '/v1/containers/none/start');
+  const ids = [made, started, refused].map(({ headers }) => String(headers['x-request-id']));
+  for (const id of ids) t.match(id, /^[0-9a-f]{12}$/);
+  t.equal(new Set(ids).size, 3);
+  const of = (id: string): unknown[] =>
+    plyd
+      .lines()
+      .filter(({ request }) => request === id)
+      .map(({ msg, url }) => url ?? msg);
+  await until('their lines', () => ids.every((id) => of(id).some((what) => String(what).startsWith('/v1/'))), 60_000);
+  t.same(of(ids[0]), ['/v1/containers']);
+  t.ok(of(ids[1]).includes('engine started'), 'what others say for it too');
+  t.same(of(ids[2]), ['/v1/containers/none/start']);
+  for (const engine of plyd.engines()) process.kill(engine, 'SIGKILL');
+  const later = (): boolean => plyd.lines().some(({ msg, request }) => msg === 'engine started' && request === undefined);
+  await until('another engine is started, and that is not of the request that started the first', later, 60_000);
+});
+
 testWithPlyd('a body that is too large is refused before it is read', async (t, plyd) => {
   const big = `{"image":"${'x'.repeat(1024 * 1024)}"}`;
   t.match(await plyd.request('POST', '/v1/containers', big), { status: 413, body: { error: { code: 'too-large' } } });

@@ -25,7 +25,9 @@ export class Plyd {
     const { plyd } = place.bench.programs;
     if (!Plyd.exists(place)) throw new Unavailable(`${plyd} does not exist`);
     const [root, socket] = [place.path('plyd'), place.path('ply.sock')];
-    const daemon = start(plyd, ['--root', root, '--socket', socket, '--log-level', 'error'], { limitMs: 4 * 3600_000 });
+    const daemon = start(plyd, ['--config', '/dev/null', '--root', root, '--socket', socket, '--log-level', 'error'], {
+      limitMs: 4 * 3600_000,
+    });
     const made = new Plyd(daemon, socket);
     place.defer(() => made.stop());
     await made.answers();

@@ -26,7 +26,7 @@ class Plyd {
   private readonly ended: Promise<number | null>;
 
   constructor() {
-    const args = [daemonScript, '--root', path.join(this.base, 'root'), '--socket', this.socket];
+    const args = [daemonScript, '--config', '/dev/null', '--root', path.join(this.base, 'root'), '--socket', this.socket];
     this.process = spawn(process.execPath, args, { stdio: ['ignore', 'ignore', 'pipe'] });
     this.process.stderr!.setEncoding('utf8').on('data', (text: string) => (this.log += text));
     this.ended = new Promise((resolve) => this.process.on('exit', resolve));

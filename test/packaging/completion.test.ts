@@ -49,7 +49,7 @@ void t.test('ply completion prints what each shell takes', async (t) => {
 void t.test('candidates', async (t) => {
   await withNames(async (run) => {
     const rows: [line: string, expected: readonly string[]][] = [
-      ['ply st', VERBS.filter(({ name }) => name.startsWith('st')).map(({ name }) => name)],
+      ['ply sta', ['start', 'stats']],
       ['ply layer ', VERBS.filter(({ name }) => name.startsWith('layer ')).map(({ name }) => name.slice(6))],
       ['ply stop ', ['web', 'worker']],
       ['ply --socket /x stop wo', []],
@@ -67,6 +67,8 @@ void t.test('candidates', async (t) => {
       ['ply mount -o lowerdir=/a,work', ['lowerdir=/a,workdir=', 'lowerdir=/a,workers=']],
       ['plyfs -o up', ['upperdir=']],
       ['plyd --ro', ['--root']],
+      ['plyd ', ['config']],
+      ['plyd config ', ['check', 'dump']],
       ['plyd --transport ', ['auto', 'dev', 'uring']],
       ['plyd --log-level e', ['error']],
     ];

@@ -9,6 +9,8 @@ import { leftBehind, removeDirectory, temporaryDirectory } from '../support/leak
 import { type Finished, mounts, run, tearAway } from '../support/mounts.js';
 
 export const PROGRAM = path.resolve(__dirname, '../../bin/plyd');
+/** The machine's own /etc/ply/plyd.toml is none of the tests' business; a later --config goes before. */
+export const NO_FILE = ['--config', '/dev/null'] as const;
 export const CANNOT = process.geteuid!() !== 0 ? 'needs root' : !fs.existsSync('/dev/fuse') ? 'needs /dev/fuse' : undefined;
 
 const READY_MS = 30_000;
@@ -29,6 +31,8 @@ export class Plyd {
   readonly socket: string;
   readonly logFile: string;
   readonly pauses: string;
+  /** a program that becomes plyd, and its arguments */
+  under: readonly string[] = [];
   child: ChildProcess | undefined;
   private ended: Promise<number | string> = Promise.resolve(0);
 
@@ -63,8 +67,9 @@ export class Plyd {
 
   spawn(args: readonly string[] = [], env: NodeJS.ProcessEnv = {}): void {
     const log = fs.openSync(this.logFile, 'a');
-    const all = ['--root', this.root, '--socket', this.socket, '--log-level', 'debug', ...args];
-    const child = spawn(process.execPath, [PROGRAM, ...all], {
+    const all = [...NO_FILE, '--root', this.root, '--socket', this.socket, '--log-level', 'debug', ...args];
+    const [command, ...words] = [...this.under, process.execPath, PROGRAM, ...all];
+    const child = spawn(command, words, {
       stdio: ['ignore', log, log],
       env: { ...process.env, PLYD_PAUSE_FILE: this.pauses, ...env },
     });

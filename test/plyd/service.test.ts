@@ -4,7 +4,8 @@ import fs from 'node:fs';
 import path from 'node:path';
 import t from 'tap';
 import { removeDirectory, temporaryDirectory } from '../support/leaks.js';
-import { CANNOT, Plyd, PROGRAM, until } from './daemon.js';
+import { run } from '../support/mounts.js';
+import { CANNOT, NO_FILE, Plyd, PROGRAM, until } from './daemon.js';
 
 const UNITS = path.resolve(__dirname, '../../../scripts/systemd');
 const ACTIVATE = '/usr/bin/systemd-socket-activate';
@@ -112,7 +113,7 @@ void t.test('a watchdog that is for another process is not fed; a manager that i
 void t.test('variables of a service manager that make no sense are refused', { skip }, async (t) => {
   const base = temporaryDirectory();
   const start = (env: NodeJS.ProcessEnv): { status: number | null; stderr: string } =>
-    spawnSync(process.execPath, [PROGRAM, '--root', `${base}/root`, '--socket', `${base}/sock`], {
+    spawnSync(process.execPath, [PROGRAM, ...NO_FILE, '--root', `${base}/root`, '--socket', `${base}/sock`], {
       encoding: 'utf8',
       env: { ...process.env, ...env },
       timeout: 60_000,
@@ -128,7 +129,20 @@ void t.test(
   async (t) => {
     const plyd = new Plyd();
     const log = fs.openSync(plyd.logFile, 'a');
-    const args = ['-E', 'HOME', '-l', plyd.socket, '--fdname=api', process.execPath, PROGRAM, '--root', plyd.root, '--log-level', 'debug'];
+    const args = [
+      '-E',
+      'HOME',
+      '-l',
+      plyd.socket,
+      '--fdname=api',
+      process.execPath,
+      PROGRAM,
+      ...NO_FILE,
+      '--root',
+      plyd.root,
+      '--log-level',
+      'debug',
+    ];
     const child = spawn(ACTIVATE, args, { stdio: ['ignore', log, log], env: { ...process.env, HOME: '/root' } });
     fs.closeSync(log);
     const ended = new Promise((resolve) => child.once('exit', (status, signal) => resolve(signal ?? status)));
@@ -158,7 +172,7 @@ void t.test(
 void t.test('what is no listening Unix stream socket is refused, and what it should be is said', { skip }, async (t) => {
   const base = temporaryDirectory();
   const start = (kind: string, name: string): { status: number | null; stderr: string } =>
-    spawnSync('python3', ['-c', PASSES, kind, `${base}/${kind}`, name, process.execPath, PROGRAM, '--root', `${base}/root`], {
+    spawnSync('python3', ['-c', PASSES, kind, `${base}/${kind}`, name, process.execPath, PROGRAM, ...NO_FILE, '--root', `${base}/root`], {
       encoding: 'utf8',
       timeout: 60_000,
     });
@@ -166,6 +180,72 @@ void t.test('what is no listening Unix stream socket is refused, and what it sho
   t.match(start('datagram', 'ply.sock'), { status: 2, stderr: /is no stream socket/ });
   t.match(start('deaf', 'plyd.socket'), { status: 2, stderr: /is not listening/ });
   await removeDirectory(base);
+});
+
+/** In a container's root: of each kind what takes a capability. */
+const WORK = `set -e
+cd "$1"
+touch -d 2001-01-01 setuid capable
+echo more >>private
+chown 55:66 other
+chmod 6755 other
+mknod -m 666 null c 1 3
+mknod fifo p
+chown -h 77:88 link
+ln private again
+rm -r directory
+mkdir directory
+rm gone
+chown 33 capable-mine
+setfattr -n security.capability -v "$2" capable-mine
+stat -c '%n %u:%g %a' setuid private other null link capable-mine
+getfattr -n security.capability -e hex capable capable-mine | grep =`;
+
+/** cap_net_raw+ep */
+const CAPABLE = '0x0100000200200000000000000000000000000000';
+
+void t.test("with the capabilities that the unit leaves it, plyd does all that containers' files take", { skip }, async (t) => {
+  const [, list] = /^CapabilityBoundingSet=~(.*)$/m.exec(fs.readFileSync(`${UNITS}/plyd.service`, 'utf8'))!;
+  const dropped = list.split(' ').map((name) => name.replace(/^CAP_/, '-').toLowerCase());
+  const plyd = new Plyd();
+  plyd.under = ['setpriv', '--no-new-privs', `--bounding-set=${dropped.join(',')}`];
+  const layer = `${plyd.base}/layer`;
+  fs.mkdirSync(`${layer}/directory`, { recursive: true });
+  for (const name of ['setuid', 'capable', 'capable-mine', 'private', 'other', 'gone', 'directory/file'])
+    fs.writeFileSync(`${layer}/${name}`, name);
+  fs.symlinkSync('private', `${layer}/link`);
+  for (const name of ['setuid', 'capable', 'private']) fs.chownSync(`${layer}/${name}`, 33, 44);
+  fs.chmodSync(`${layer}/setuid`, 0o6755);
+  fs.chmodSync(`${layer}/private`, 0o600);
+  t.equal(spawnSync('setfattr', ['-n', 'security.capability', '-v', CAPABLE, `${layer}/capable`]).status, 0);
+  try {
+    await plyd.start();
+    const { id } = await plyd.must<{ id: string }>('POST', '/v1/layers', { path: layer, name: 'layer' });
+    await plyd.must('POST', '/v1/images', { name: 'img', layers: [id] });
+    await plyd.create('img', 'one');
+    const { mountpoint } = await plyd.begin('one');
+    for (const pid of [plyd.child!.pid!, ...plyd.engines()]) {
+      const bounding = /^CapBnd:\s*(\w+)$/m.exec(fs.readFileSync(`/proc/${pid}/status`, 'utf8'))![1];
+      t.equal(BigInt(`0x${bounding}`) & (1n << 16n), 0n, 'CAP_SYS_MODULE is gone: it really is bounded');
+    }
+    const { status, stdout, stderr } = await run('sh', ['-c', WORK, 'sh', mountpoint!, CAPABLE], { timeoutMs: 60_000 });
+    t.equal(status, 0, stderr);
+    t.same(stdout.split('\n').slice(0, 6), [
+      'setuid 33:44 6755',
+      'private 33:44 600',
+      'other 55:66 6755',
+      'null 0:0 666',
+      'link 77:88 777',
+      'capable-mine 33:0 644',
+    ]);
+    t.same(stdout.split('\n').slice(6, 8), Array(2).fill(`security.capability=${CAPABLE}`));
+    await plyd.must('GET', '/v1/containers/one/diff');
+    await plyd.end('one');
+    t.same(plyd.mounted(), []);
+    await plyd.remove('one');
+  } finally {
+    t.same(await plyd.cleanUp(), []);
+  }
 });
 
 const noAnalyze = spawnSync('systemd-analyze', ['--version']).status === 0 ? false : 'needs systemd-analyze';

@@ -3,12 +3,12 @@ import { spawnSync } from 'node:child_process';
 import fs from 'node:fs';
 import net from 'node:net';
 import t from 'tap';
-import { CANNOT, leftBehind, Plyd, PROGRAM, sh, testWithPlyd } from './daemon.js';
+import { CANNOT, leftBehind, NO_FILE, Plyd, PROGRAM, sh, testWithPlyd } from './daemon.js';
 
 const mode = (file: string): string => (fs.statSync(file).mode & 0o7777).toString(8);
 
 function runPlyd(...args: string[]): { status: number | null; stdout: string; stderr: string } {
-  return spawnSync(process.execPath, [PROGRAM, ...args], { encoding: 'utf8', timeout: 20_000 });
+  return spawnSync(process.execPath, [PROGRAM, ...NO_FILE, ...args], { encoding: 'utf8', timeout: 20_000 });
 }
 
 testWithPlyd('the store is for nobody else, the socket for its group', async (t, plyd) => {
@@ -128,5 +128,21 @@ void t.test(
     t.match(runPlyd('--version'), { status: 0, stdout: /^plyd \d+\.\d+\.\d+\n$/ });
   },
 );
+
+void t.test('the log is JSON, or for people, as plyd is told', { skip: CANNOT ?? false }, async (t) => {
+  const plyd = new Plyd();
+  try {
+    await plyd.start(['--log-pretty']);
+    await plyd.stop();
+    t.match(plyd.log(), /^\[[0-9:.]+\] INFO: plyd is ready$/m, 'without colours, as this is no terminal');
+    t.same(plyd.lines(), []);
+    await plyd.start(['--no-log-pretty']);
+    await plyd.stop();
+    t.ok(plyd.lines().some(({ msg }) => msg === 'plyd is ready'));
+  } finally {
+    t.same(await plyd.cleanUp(), []);
+  }
+  t.match(runPlyd('--log-pretty', '--no-log-pretty'), { status: 2, stderr: /which/ });
+});
 
 void t.test('nothing is left behind', async (t) => t.same(await leftBehind(), []));
