@@ -152,9 +152,8 @@ class Daemon {
     };
     log.info({ socket: config.socket, ...catalog.counts() }, 'plyd is ready');
     this.service.ready(this.summary());
-    events.listen(undefined, () => {
-      if (!this.ending) this.service.status(this.summary());
-    });
+    // counting takes time, which whoever waits for a mount has to wait
+    if (this.service.isTold) events.listen(undefined, () => this.ending || this.service.status(this.summary()));
     if (this.ending) void this.finish();
   }
 

@@ -72,6 +72,11 @@ export class Service {
     });
   }
 
+  /** Does anybody want to know how plyd is? */
+  get isTold(): boolean {
+    return this.address !== undefined;
+  }
+
   /** One line for `systemctl status`. */
   status(text: string): void {
     this.send(`STATUS=${text}`);

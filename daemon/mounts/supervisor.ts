@@ -186,7 +186,7 @@ export class Supervisor {
   private async attempt({ id, options, mountpoint }: Plan): Promise<Served> {
     const prepared = await this.blocking.call('prepare', { options, mountpoint });
     const { layers, upper, work, device, imported } = prepared;
-    const before = topMount(mountTable(), prepared.point)?.id;
+    const before = device >= 0 ? undefined : topMount(mountTable(), prepared.point)?.id; // the driver mounts by itself
     try {
       return await this.serveAlone({ id, options, mountpoint }, prepared);
     } catch (error) {
