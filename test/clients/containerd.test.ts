@@ -158,6 +158,8 @@ testContainerd('an image is imported, run, changed, and told apart from its laye
   await must('sh', ['-c', 'ctr --address "$1" snapshots --snapshotter ply diff two >"$2"', 'sh', containerd.socket, diff]);
   const entries = (await must('tar', ['-tf', diff])).split('\n');
   t.ok(entries.includes('etc/mine') && entries.includes('etc/.wh.motd'), entries.join(' '));
+  // Nothing refers to it any more: without the label containerd's garbage collector takes it before the commit.
+  await containerd.must('snapshots', '--snapshotter', 'ply', 'label', 'two', 'containerd.io/gc.root=test');
   await containerd.must('containers', 'rm', '--keep-snapshot', 'two');
   await containerd.must('snapshots', '--snapshotter', 'ply', 'commit', 'changed', 'two');
   await containerd.must('snapshots', '--snapshotter', 'ply', 'view', 'of-changed', 'changed');
