@@ -3,7 +3,7 @@ import fs from 'node:fs';
 import path from 'node:path';
 import t, { type Test } from 'tap';
 import type { CommitResult, ExportResult, Pruned } from '../../daemon/api/types.js';
-import { leftBehind, type Plyd, testWithPlyd, until } from '../plyd/daemon.js';
+import { hasEnded, leftBehind, type Plyd, testWithPlyd, until } from '../plyd/daemon.js';
 import { must as command } from '../support/mounts.js';
 import { done, lines } from './support.js';
 
@@ -74,7 +74,7 @@ for (const point of EXPORT) {
       if (victim !== 'plyd') for (const pid of children) process.kill(Number(pid), 'SIGKILL');
       await work;
       fs.rmSync(plyd.pauses, { force: true });
-      await until('the child has ended', () => children.every((pid) => !fs.existsSync(`/proc/${pid}`)));
+      await until('the child has ended', () => children.every(hasEnded));
       t.equal(fs.existsSync(target), point === 'export:renamed', 'done or not');
       if (fs.existsSync(target)) await command('skopeo', ['inspect', `oci-archive:${target}`], { timeoutMs: 20_000 });
       await plyd.start();

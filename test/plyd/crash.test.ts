@@ -2,7 +2,7 @@
 import { spawn } from 'node:child_process';
 import fs from 'node:fs';
 import t, { type Test } from 'tap';
-import { kill, leftBehind, Plyd, sh, sleep, testWithPlyd, until } from './daemon.js';
+import { hasEnded, kill, leftBehind, Plyd, sh, sleep, testWithPlyd, until } from './daemon.js';
 import { must as command } from '../support/mounts.js';
 
 /** Where plyd may be caught, by what it is doing; daemon/mounts/pause.ts. `victim` is the container that it is done to. */
@@ -227,7 +227,7 @@ testWithPlyd('what was mounted is mounted again, whoever took it away while no p
   const { mountpoint } = await plyd.begin('c');
   await plyd.stop('SIGKILL');
   await command('umount', [mountpoint!]);
-  await until('the engine ends, having nothing to serve', () => plyd.engines().every((pid) => !fs.existsSync(`/proc/${pid}`)));
+  await until('the engine ends, having nothing to serve', () => plyd.engines().every(hasEnded));
   await plyd.start();
   t.match(await plyd.containers(), [{ state: 'running' }]);
   t.same(await plyd.disagreements(), []);

@@ -337,6 +337,16 @@ export async function until(what: string, condition: () => boolean | Promise<boo
   throw new Error(`never came: ${what}`);
 }
 
+/** Also true of a process that nobody has waited for, as where PID 1 reaps no orphans. */
+export function hasEnded(pid: number | string): boolean {
+  try {
+    return fs.readFileSync(`/proc/${pid}/cmdline`, 'latin1') === '';
+  } catch (error) {
+    if (!['ENOENT', 'ESRCH'].includes((error as NodeJS.ErrnoException).code ?? '')) throw error;
+    return true;
+  }
+}
+
 /** A shell command that touches a mount, with a time limit. */
 export function sh(script: string, ...args: string[]): Promise<Finished> {
   return run('sh', ['-c', script, 'sh', ...args], { timeoutMs: 20_000 });
