@@ -10,6 +10,8 @@ import { type Programs, checkMounted, mount, serversGone, unmount } from './syst
 
 export interface Bench {
   client: Client;
+  /** floor.c's binary */
+  floor: string;
   /** what is kept for the next run: <cache>/<name>, made whole or not at all (cached) */
   cache: string;
   /** of this run; gone at its end */
@@ -100,6 +102,12 @@ export class Place {
     this.expectMount(point);
     if (system === 'fuse-native') {
       await mountFuseNative(this, spec.lowers, point);
+      checkMounted(system, point);
+      return made;
+    }
+    if (system === 'floor-dev' || system === 'floor-uring') {
+      if (spec.bare === undefined) throw new Error(`there is no one tree that ${system} could show`);
+      await command(this.bench.floor, [system.slice('floor-'.length), spec.bare.tree, point]);
       checkMounted(system, point);
       return made;
     }

@@ -17,19 +17,23 @@ export interface Ran {
   system: number;
 }
 
+/** A C program of this directory: its binary, in `cache`, under the name of what it was made from. */
+export async function buildProgram(cache: string, name: string): Promise<string> {
+  const source = path.resolve(__dirname, `../../../test/bench/${name}.c`);
+  const digest = createHash('sha256').update(fs.readFileSync(source)).digest('hex').slice(0, 16);
+  const binary = path.join(cache, `${name}-${digest}`);
+  if (!fs.existsSync(binary)) {
+    await command('gcc', ['-std=gnu17', '-O2', '-Wall', '-Wextra', '-pthread', '-o', `${binary}.new`, source]);
+    fs.renameSync(`${binary}.new`, binary);
+  }
+  return binary;
+}
+
 export class Client {
   private constructor(private readonly binary: string) {}
 
-  /** In `cache`, under the name of what it was made from. */
   static async build(cache: string): Promise<Client> {
-    const source = path.resolve(__dirname, '../../../test/bench/client.c');
-    const digest = createHash('sha256').update(fs.readFileSync(source)).digest('hex').slice(0, 16);
-    const binary = path.join(cache, `client-${digest}`);
-    if (!fs.existsSync(binary)) {
-      await command('gcc', ['-std=gnu17', '-O2', '-Wall', '-Wextra', '-o', `${binary}.new`, source]);
-      fs.renameSync(`${binary}.new`, binary);
-    }
-    return new Client(binary);
+    return new Client(await buildProgram(cache, 'client'));
   }
 
   start(args: readonly (string | number)[], options: CommandOptions = {}): Running {

@@ -5,7 +5,7 @@ import os from 'node:os';
 import path from 'node:path';
 import { mounts } from '../support/mounts.js';
 import { type Bench, cached, remove } from './bench.js';
-import { Client } from './client.js';
+import { buildProgram, Client } from './client.js';
 import type { Row, System } from './contract.js';
 import { writeDocs } from './docs.js';
 import { whyNoFuseNative } from './fuse-native.js';
@@ -17,7 +17,7 @@ import { closing, rowText, tableHead } from './report-table.js';
 import type { Report, RowResult } from './results.js';
 import { rows } from './rows/index.js';
 import { runRow } from './run.js';
-import { switchUringOn, whyNoUring } from './uring.js';
+import { switchUringOn, whyNoTransport, whyNoUring } from './uring.js';
 
 let interrupted = false;
 
@@ -107,6 +107,7 @@ async function makeBench(options: Options): Promise<Bench> {
   fs.mkdirSync(directory);
   return {
     client: await Client.build(cache),
+    floor: await buildProgram(cache, 'floor'),
     cache,
     directory,
     scale: options.scale,
@@ -129,8 +130,10 @@ function save(report: Report, out: string): void {
 
 async function measure(options: Options, chosen: readonly Row[], janitor: ChildProcess): Promise<Report> {
   const unavailable: Partial<Record<System, string>> = {};
-  const noUring = options.systems.includes('uring') ? whyNoUring(options.plyfs) : 'not asked for';
+  const noUring = options.systems.includes('uring') ? (whyNoUring() ?? whyNoTransport(options.plyfs)) : 'not asked for';
   if (noUring !== undefined) unavailable.uring = noUring;
+  const noFloorUring = whyNoUring();
+  if (noFloorUring !== undefined) unavailable['floor-uring'] = noFloorUring;
   const noFuseNative = options.systems.includes('fuse-native') ? whyNoFuseNative() : 'not asked for';
   if (noFuseNative !== undefined) unavailable['fuse-native'] = noFuseNative;
   const bench = await makeBench(options);

@@ -19,7 +19,16 @@ import { rows } from './rows/index.js';
 
 const escaped = (text: string): string => text.replace(/[&<>"]/g, (one) => `&#${one.charCodeAt(0)};`);
 
-const COLOURS = { bare: '#9e9e9e', ov: '#1f77b4', fo: '#d62728', dev: '#2ca02c', uring: '#17becf', 'fuse-native': '#9467bd' };
+const COLOURS = {
+  bare: '#9e9e9e',
+  ov: '#1f77b4',
+  fo: '#d62728',
+  dev: '#2ca02c',
+  uring: '#17becf',
+  'fuse-native': '#9467bd',
+  'floor-dev': '#dbdb8d',
+  'floor-uring': '#bcbd22',
+};
 
 const STYLE = `
 body { font: 14px/1.45 system-ui, sans-serif; margin: 2em auto; max-width: 1250px; padding: 0 1em; color: #222; }

@@ -7,6 +7,7 @@ import { NoiseMeter } from './noise.js';
 import { Stopped, allowCommands, cpuSeconds, stopAll } from './processes.js';
 import { type Note, type Processor, type RowResult, evaluateRow } from './results.js';
 import { type Summary, median, summary } from './statistics.js';
+import { isUring } from './systems.js';
 
 export interface RunSettings {
   runs: number;
@@ -118,7 +119,7 @@ class RowRun {
 
   private async measure(place: Place, shared: unknown): Promise<void> {
     const limitMs = this.row.limitMs ?? LIMIT_MS;
-    if (place.system === 'uring') this.settings.switchUringOn();
+    if (isUring(place.system)) this.settings.switchUringOn();
     const prepared = await limited(this.row.prepare(place, shared), limitMs, 'prepare');
     try {
       await settle();

@@ -34,8 +34,11 @@ function writable({ upper, work }: Stack): string[] {
   return upper === undefined ? [] : [`upperdir=${upper}`, `workdir=${work ?? ''}`];
 }
 
-/** Systems that a command mounts. */
-export type ByCommand = Exclude<System, 'bare' | 'fuse-native'>;
+/** Systems that are mounted as users do it, by a command with the stack in its options. */
+const BY_COMMAND = ['ov', 'fo', 'dev', 'uring'] as const;
+export type ByCommand = (typeof BY_COMMAND)[number];
+
+export const isByCommand = (system: System): system is ByCommand => BY_COMMAND.some((one) => one === system);
 
 export function mountCommand(system: ByCommand, stack: Stack, point: string, programs: Programs): { words: string[]; cwd: string } {
   if (system === 'ov') {
@@ -53,15 +56,25 @@ export async function mount(system: ByCommand, stack: Stack, point: string, prog
   checkMounted(system, point);
 }
 
-const TYPES = { ov: 'overlay', fo: 'fuse.fuse-overlayfs', dev: 'fuse.plyfs', uring: 'fuse.plyfs', 'fuse-native': 'fuse.plyfs' };
+const TYPES = {
+  ov: 'overlay',
+  fo: 'fuse.fuse-overlayfs',
+  dev: 'fuse.plyfs',
+  uring: 'fuse.plyfs',
+  'fuse-native': 'fuse.plyfs',
+  'floor-dev': 'fuse.floor',
+  'floor-uring': 'fuse.floor',
+};
+
+export const isUring = (system: System): boolean => system === 'uring' || system === 'floor-uring';
 
 /** That what is measured is what it is called. */
 export function checkMounted(system: Exclude<System, 'bare'>, point: string): void {
   const type = mountAt(point)?.type;
   if (type !== TYPES[system])
     throw new Error(`${point} is ${type === undefined ? 'not mounted' : `of type ${type}`} after mounting ${system}`);
-  if (system === 'uring' && !servers().some(hasRing)) {
-    throw new Unavailable('plyfs took transport=uring, but none of its processes has an io_uring');
+  if (isUring(system) && !servers().some(hasRing)) {
+    throw new Unavailable('the server took transport=uring, but none of its processes has an io_uring');
   }
 }
 

@@ -37,9 +37,13 @@ export function switchUringOn(changed: (before: string) => void): void {
   fs.writeFileSync(PARAMETER, 'Y');
 }
 
-/** Why the uring column cannot be measured, or undefined if it can. */
-export function whyNoUring(plyfs: string): string | undefined {
-  if (!knowsTransports(plyfs)) return 'this plyfs has no option transport=uring';
+/** Why this plyfs cannot be measured over io_uring where the kernel has it, or undefined if it can. */
+export function whyNoTransport(plyfs: string): string | undefined {
+  return knowsTransports(plyfs) ? undefined : 'this plyfs has no option transport=uring';
+}
+
+/** Why nothing can be measured over io_uring, or undefined if it can. */
+export function whyNoUring(): string | undefined {
   if (uringParameter() === undefined) return `${PARAMETER} does not exist: the kernel's FUSE has no io_uring`;
   try {
     fs.accessSync(PARAMETER, fs.constants.W_OK);

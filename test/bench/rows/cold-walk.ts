@@ -1,4 +1,4 @@
-import { row, seconds } from '../contract.js';
+import { row, seconds, SYSTEMS } from '../contract.js';
 import { mountTree, verifyWalk, warmTree } from './tree-mount.js';
 
 /** The first look at everything, as `find` or a backup does it: one client, one thread. */
@@ -9,7 +9,7 @@ export const coldWalk = row({
     'lstat of every entry of the tree, and every directory read, in a mount made just before. The number of files, directories and bytes is verified.',
   dominates:
     'for plyfs reading and merging each directory of the lowers, once (getdents64 and statx per lower), and the round trips of OPENDIR, READDIRPLUS and LOOKUP.',
-  systems: ['bare', 'ov', 'fo', 'dev', 'uring', 'fuse-native'],
+  systems: SYSTEMS,
   figures: [seconds('walk', 'cold walk', { devOv: 2.9, uringOv: 2.3, foDev: 4.2, foUring: 5.3 })],
   setup: warmTree,
   prepare: mountTree,

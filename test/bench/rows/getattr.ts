@@ -1,6 +1,6 @@
 import path from 'node:path';
 import type { Place } from '../bench.js';
-import { type Figure, row, times, verify } from '../contract.js';
+import { type Figure, row, SYSTEMS, times, verify } from '../contract.js';
 import { flatFiles } from '../trees.js';
 
 const figure = (key: string, title: string): Figure => ({
@@ -24,7 +24,7 @@ export const getattr = row({
   title: 'getattr round trip uncached, 1 client and 2',
   about: '50,000 times statx with AT_STATX_FORCE_SYNC of one file, by one process and by two at once; microseconds for each of a process.',
   dominates: 'waking the server and the client, on another CPU or on the same; the engine itself takes less than a microsecond.',
-  systems: ['bare', 'ov', 'fo', 'dev', 'uring', 'fuse-native'],
+  systems: SYSTEMS,
   figures: [figure('one', 'getattr round trip, 1 client'), figure('two', 'getattr round trip, 2 clients')],
   setup: (bench) => flatFiles(bench, 20, 1000),
   prepare: (place, { lower }) => place.mount({ lowers: [lower], bare: { tree: lower, copy: false } }),

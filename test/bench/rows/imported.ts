@@ -8,7 +8,7 @@ import { ownLimit, row, seconds, verify } from '../contract.js';
 import { Plyd } from '../plyd.js';
 import { command } from '../processes.js';
 import { warmLowers } from '../trees.js';
-import { verifyWalk, warmTree } from './tree-mount.js';
+import { mountTree, verifyWalk, warmTree } from './tree-mount.js';
 
 /** The lowers, the topmost first, by the name of the image. */
 type Images = Readonly<Record<string, readonly string[]>>;
@@ -44,7 +44,7 @@ export const importedWalk = row({
   about:
     "the cold walk of the same tree, of which the layers were imported: a container of plyd, started just before. The kernel's overlayfs walks the unpacked layers.",
   dominates: "the round trips of READDIRPLUS and LOOKUP; a directory's entries and all attributes come from one query per layer.",
-  systems: ['ov', 'dev', 'uring'],
+  systems: ['ov', 'dev', 'uring', 'floor-dev', 'floor-uring'],
   figures: [seconds('walk', 'cold walk, imported', { devOv: 1, uringOv: 1 })],
   async setup(bench) {
     const tree = await warmTree(bench);
@@ -52,11 +52,9 @@ export const importedWalk = row({
     return { tree, store };
   },
   async prepare(place, { tree, store }) {
-    if (place.system === 'ov') {
-      await warmLowers(tree);
-      return (await place.mount({ lowers: tree.lowers })).point;
-    }
-    return mountImage(place, await startOn(place, store), 'tree');
+    if (place.system === 'dev' || place.system === 'uring') return mountImage(place, await startOn(place, store), 'tree');
+    await warmLowers(tree);
+    return (await mountTree(place, tree)).point;
   },
   async measure(place, point, { tree }) {
     const walked = await place.client.walk(point);

@@ -1,4 +1,4 @@
-import { type Row, row, seconds, verify } from '../contract.js';
+import { type Row, row, seconds, SYSTEMS, verify } from '../contract.js';
 import type { BigTree, List } from '../trees.js';
 import { mountTree, warmTree } from './tree-mount.js';
 
@@ -6,7 +6,7 @@ import { mountTree, warmTree } from './tree-mount.js';
 function lstatRow(definition: Pick<Row, 'name' | 'title' | 'about' | 'dominates' | 'figures'>, kind: 'existing' | 'missing'): Row {
   return row({
     ...definition,
-    systems: ['bare', 'ov', 'fo', 'dev', 'uring', 'fuse-native'],
+    systems: SYSTEMS,
     setup: warmTree,
     prepare: (place, tree: BigTree) => mountTree(place, tree),
     async measure(place, { point }, tree) {

@@ -4,7 +4,7 @@ import type { Mounted, Place } from '../bench.js';
 import { type Figure, Unavailable, ownLimit, row } from '../contract.js';
 import { Plyd } from '../plyd.js';
 import { median } from '../statistics.js';
-import { checkMounted, mountCommand } from '../systems.js';
+import { checkMounted, isByCommand, mountCommand } from '../systems.js';
 import { type BigTree, bigTree } from '../trees.js';
 
 const figure = (key: string, title: string, atMost: number): Figure => ({
@@ -18,7 +18,7 @@ const figure = (key: string, title: string, atMost: number): Figure => ({
 /** Milliseconds from exec to the end of the helper and an answer from the mount. */
 async function startUp(place: Place, tree: BigTree, made: Mounted, env: NodeJS.ProcessEnv): Promise<number> {
   const { system } = place;
-  if (system === 'bare' || system === 'fuse-native') throw new Error(`${system} is mounted by no command`);
+  if (!isByCommand(system)) throw new Error(`${system} is mounted by no command`);
   const stack = { lowers: tree.lowers, upper: made.upper, work: path.join(made.home, 'w') };
   const { words, cwd } = mountCommand(system, stack, made.point, place.bench.programs);
   place.expectMount(made.point);

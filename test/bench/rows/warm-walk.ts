@@ -1,4 +1,4 @@
-import { row, seconds } from '../contract.js';
+import { row, seconds, SYSTEMS } from '../contract.js';
 import { mountTree, verifyWalk, warmTree } from './tree-mount.js';
 
 /** The walk again: what the kernel may answer for us, and how it is told. */
@@ -8,7 +8,7 @@ export const warmWalk = row({
   about: 'the cold walk for the second time in the same mount.',
   dominates:
     'OPENDIR, READDIR and RELEASEDIR where the kernel does not keep the directory; entries and attributes are answered from its caches without a request.',
-  systems: ['bare', 'ov', 'fo', 'dev', 'uring', 'fuse-native'],
+  systems: SYSTEMS,
   figures: [seconds('walk', 'warm walk', { devOv: 2.1, uringOv: 0.75, foDev: 3.5, foUring: 9 })],
   setup: warmTree,
   async prepare(place, tree) {
