@@ -128,7 +128,7 @@ export class Snapshots {
   /** What commit() would refuse. Returns the row of the active one. */
   checkCommit(name: string, key: string): SnapshotRow {
     if (name === '') throw new CatalogError('bad-request', 'the name to commit to is empty: give one');
-    if (name !== key && this.find(name) !== undefined) throw new CatalogError('conflict', `snapshot ${quoted(name)} exists already`);
+    if (this.find(name) !== undefined) throw new CatalogError('conflict', `snapshot ${quoted(name)} exists already`);
     const row = this.get(key);
     if (row.kind !== 'active')
       throw new CatalogError('in-use', `snapshot ${quoted(key)} is ${row.kind}, not active: it cannot be committed`);
