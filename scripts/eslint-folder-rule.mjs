@@ -55,6 +55,7 @@ export const rows = [
       'daemon/engine/control (types)',
       'daemon/engine/control-channel',
       'daemon/engine/rendezvous',
+      'daemon/engine/privileges',
       'daemon/errno',
       'daemon/log',
       'daemon/config',

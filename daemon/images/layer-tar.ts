@@ -20,9 +20,9 @@ const LONGEST_NAME = 255;
 
 /** Overlays' own, and what only says something about the machine it is on. */
 const LEFT_OUT = /^((trusted|user)\.overlay\.|user\.fuseoverlayfs\.|security\.(selinux|ima|evm)$)/;
-/** Of plyfs: an empty file that stands for a container's own char 0/0; capabilities that are put by while data are copied. */
-const CHARACTER_ZERO = /^(trusted|user)\.overlay\.ply\.char00$/;
-const CAPABILITY = /^(trusted|user)\.overlay\.ply\.capability$/;
+/** Marks of plyfs (TreeReader): an empty file that stands for a container's own char 0/0; capabilities that are put by while data are copied. */
+const CHARACTER_ZERO = 'ply.char00';
+const CAPABILITY = 'ply.capability';
 
 export interface LayerTarOptions {
   /** called with the path of each regular file that has its data in the upper itself; what it returns is given these, and told when they end */
@@ -167,21 +167,25 @@ class LayerTar {
       mtimeNsec: entry.mtimeNsec,
       size: more.size ?? 0,
       rdev: isRegular(entry) ? 0 : entry.rdev,
-      xattrs: more.linkTo === undefined ? ownXattrs(tree.xattrs(at)) : [],
+      xattrs: more.linkTo === undefined ? ownXattrs(tree.xattrs(at), this.trees.marks) : [],
       ...(more.linkTo !== undefined && { linkTo: more.linkTo }),
       ...(isLink(entry) && more.linkTo === undefined && { target: tree.target(at) }),
     });
   }
 
   private isCharacterZero({ entry, tree, path }: Content): boolean {
-    return isRegular(entry) && entry.size === 0 && tree.xattrs(path).some(({ name }) => CHARACTER_ZERO.test(name.toString('latin1')));
+    return (
+      isRegular(entry) &&
+      entry.size === 0 &&
+      tree.xattrs(path).some(({ name }) => name.toString('latin1') === this.trees.marks + CHARACTER_ZERO)
+    );
   }
 }
 
 /** Those that belong to the file, sorted by the bytes of their names. */
-function ownXattrs(all: readonly Xattr[]): Xattr[] {
+function ownXattrs(all: readonly Xattr[], marks: string): Xattr[] {
   const own = all.filter(({ name }) => !LEFT_OUT.test(name.toString('latin1')));
-  const kept = all.find(({ name }) => CAPABILITY.test(name.toString('latin1')));
+  const kept = all.find(({ name }) => name.toString('latin1') === marks + CAPABILITY);
   const capability = Buffer.from('security.capability');
   if (kept !== undefined && !own.some(({ name }) => name.equals(capability))) own.push({ name: capability, value: kept.value });
   return own.sort((a, b) => Buffer.compare(a.name, b.name));

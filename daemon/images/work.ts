@@ -51,7 +51,7 @@ async function perform(task: Task, breathe: Breathe): Promise<unknown> {
 async function writeTar(trees: ContainerTrees, breathe: Breathe): Promise<void> {
   const progress = { bytes: 0 };
   side.progress = progress;
-  const opened = openTrees(trees, new TreeReader(0));
+  const opened = openTrees(trees, new TreeReader(0, trees.userxattr));
   try {
     for (const chunk of layerTar(opened)) {
       for (let done = 0; done < chunk.length;) done += fs.writeSync(STDOUT, chunk, done, Math.min(PACKET_BYTES, chunk.length - done));

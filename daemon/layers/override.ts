@@ -33,6 +33,7 @@ export function overrideOf(root: number, empty: number, names: readonly number[]
   return Override.NONE;
 }
 
+/** fuse-overlayfs 1.10 writes -1 where a chown(2) leaves an owner as it is, and other ids above 2^31 as negative numbers. */
 const FORM = /^(-?\d{1,10}):(-?\d{1,10}):([0-7]{1,11})(?::(\w+)(?:-(\d{1,10})-(\d{1,10}))?)?$/;
 
 const TYPES: Readonly<Record<string, Mode>> = { pipe: Mode.FIFO, socket: Mode.SOCKET, block: Mode.BLOCK, char: Mode.CHARACTER };
@@ -52,10 +53,11 @@ function readOverride({ u8, u32, xattr, value }: OverridePlace, fd: number, name
   const found = FORM.exec(text);
   if (found === null) return -Errno.EINVAL;
   const [, uid, gid, mode, type = '', major = '0', minor = '0'] = found;
+  if (!isId(Number(uid)) || !isId(Number(gid))) return -Errno.EINVAL;
   const at = stat >> 2;
   const was = u32[at + StatRecord.mode / 4];
-  u32[at + StatRecord.uid / 4] = Number(uid);
-  u32[at + StatRecord.gid / 4] = Number(gid);
+  if (Number(uid) !== -1) u32[at + StatRecord.uid / 4] = Number(uid);
+  if (Number(gid) !== -1) u32[at + StatRecord.gid / 4] = Number(gid);
   if ((was & Mode.TYPE) === Mode.LINK) return 0;
   let kind = was & Mode.TYPE;
   if (kind === Mode.REGULAR && Object.hasOwn(TYPES, type)) {
@@ -65,6 +67,9 @@ function readOverride({ u8, u32, xattr, value }: OverridePlace, fd: number, name
   u32[at + StatRecord.mode / 4] = kind | (parseInt(mode, 8) & Mode.PERMISSIONS);
   return 0;
 }
+
+/** Of 32 bits, whether or not they are taken for a signed number. */
+const isId = (id: number): boolean => id >= -0x80000000 && id < 0xffffffff;
 
 /** A directory of which owners and modes are in xattrs. */
 export class OverriddenLower extends DirectoryLower {

@@ -16,7 +16,7 @@ import { bytes, type Keeper } from './keeper';
 import type { LayerPlace } from './layer-tree';
 import type { Locks } from './lock';
 import { isWithin, mountTable } from './mountinfo';
-import { OptionError, shown } from './options';
+import { OptionError, parseOptions, shown } from './options';
 import { pauseAt } from './pause';
 import { MountBusy } from './supervisor';
 
@@ -170,10 +170,12 @@ export class Containers {
   }
 
   /** What a container is made of, for who reads it. */
-  trees({ upper, work, image }: Container): ContainerTrees {
+  trees({ upper, work, image, options }: Container): ContainerTrees {
+    const { userxattr } = parseOptions(`lowerdir=/,${bytes(options)}`);
     return {
       upper: bytes(upper),
       work: bytes(work),
+      ...(userxattr !== undefined && { userxattr }),
       layers: this.catalog.images.get(image).layers.map((id) => layerPlace(this.catalog, id)),
     };
   }

@@ -14,6 +14,8 @@ export interface ContainerTrees {
   upper: string;
   /** none: of a directory that is a layer */
   work?: string;
+  /** as TreeReader has it */
+  userxattr?: boolean;
   layers: LayerPlace[];
 }
 
@@ -22,7 +24,7 @@ export type Kind = 'A' | 'C' | 'D';
 export type Diff = { kind: Kind; path: string }[];
 
 export function findChanges(trees: ContainerTrees, slot: number): Diff {
-  const { changes, close } = openTrees(trees, new TreeReader(slot));
+  const { changes, close } = openTrees(trees, new TreeReader(slot, trees.userxattr));
   try {
     return differences(changes);
   } finally {
@@ -35,6 +37,8 @@ export interface OpenTrees {
   changes: Changes;
   lowers: Lowers;
   upper: DirectoryTree;
+  /** TreeReader's */
+  marks: string;
   close: () => void;
 }
 
@@ -50,8 +54,8 @@ export function openTrees({ upper, work, layers }: ContainerTrees, reader: TreeR
   try {
     const lowers = new Lowers(layers.map((place) => opened(openLayer(place, reader))));
     const indexed = opened(IndexedFiles.read(work, lowers, layers, reader));
-    const tree = opened(DirectoryTree.open(upper, reader));
-    return { changes: new Changes(tree, lowers, indexed), lowers, upper: tree, close };
+    const tree = opened(DirectoryTree.open(upper, reader, work !== undefined));
+    return { changes: new Changes(tree, lowers, indexed), lowers, upper: tree, marks: reader.marks, close };
   } catch (error) {
     close();
     throw error;

@@ -1,6 +1,6 @@
 /**
  * A layer's tree as diff, commit and export see it: a directory on disk (a container's upper is one, too), or an imported layer's index and objects.
- * Marks of every dialect are told apart from what is shown. Paths are byte strings without a leading slash; '' is the root.
+ * Marks are told apart from what is shown, as the engine does it. Paths are byte strings without a leading slash; '' is the root.
  */
 import fs from 'node:fs';
 import { decodeXattrs, FileType, type IndexRow, LayerIndex, Objects, Whiteout, type Xattr } from '../store';
@@ -60,10 +60,11 @@ export class DirectoryTree implements LayerTree {
   constructor(
     readonly fd: number,
     readonly reader: TreeReader,
+    private readonly isUpper: boolean,
   ) {}
 
-  static open(path: string, reader: TreeReader): DirectoryTree {
-    return new DirectoryTree(fs.openSync(Buffer.from(path, 'latin1'), fs.constants.O_RDONLY | fs.constants.O_DIRECTORY), reader);
+  static open(path: string, reader: TreeReader, isUpper = false): DirectoryTree {
+    return new DirectoryTree(fs.openSync(Buffer.from(path, 'latin1'), fs.constants.O_RDONLY | fs.constants.O_DIRECTORY), reader, isUpper);
   }
 
   list(directory: string): Listing | undefined {
@@ -98,7 +99,7 @@ export class DirectoryTree implements LayerTree {
 
   isOpaque(path: string): boolean {
     const fd = this.directory(path);
-    return fd !== undefined && (this.reader.isOpaque(fd, '') || this.reader.stat(fd, OPAQUE_FILE) !== undefined);
+    return fd !== undefined && (this.reader.isOpaque(fd, '', this.isUpper) || this.reader.stat(fd, OPAQUE_FILE) !== undefined);
   }
 
   redirect(path: string): string | undefined {

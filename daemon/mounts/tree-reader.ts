@@ -2,6 +2,7 @@
 import fs from 'node:fs';
 import { getSystemErrorMap } from 'node:util';
 import { DirentRecord, native, ReadDirents, StatRecord } from '../../native-bindings/index';
+import { mayUseTrusted } from '../engine/privileges';
 import { Errno } from '../errno';
 import type { Xattr } from '../store/xattrs';
 
@@ -52,9 +53,6 @@ export const isLink = ({ mode }: Pick<Entry, 'mode'>): boolean => (mode & Mode.T
 const isWhiteoutDevice = ({ mode, rdev }: Entry): boolean => (mode & Mode.TYPE) === Mode.CHARACTER && rdev === 0;
 
 const OPAQUE = ['trusted.overlay.opaque', 'user.overlay.opaque', 'user.fuseoverlayfs.opaque'];
-const REDIRECT = ['trusted.overlay.redirect', 'user.overlay.redirect'];
-const METACOPY = ['trusted.overlay.metacopy', 'user.overlay.metacopy'];
-const WHITEOUT = ['trusted.overlay.whiteout', 'user.overlay.whiteout'];
 
 /** The other dialect of marks: files whose names begin so (clients.md section 1). */
 export const MARK = '.wh.';
@@ -69,8 +67,15 @@ export function originName(type: number, uuid: string, handle: string): string {
 export class TreeReader {
   private readonly buffer: Buffer;
   private readonly base: number;
+  /**
+   * How the names of the xattrs begin that the engine believes (layers/names.ts). What else looks like a mark, somebody in a container may have set: it would
+   * let him say of his file that its data are another's, and which capabilities it has.
+   */
+  readonly marks: 'trusted.overlay.' | 'user.overlay.';
 
-  constructor(slot: number) {
+  /** `userxattr`: the mount option; undefined: as the engine does it without. */
+  constructor(slot: number, userxattr?: boolean) {
+    this.marks = (userxattr ?? !mayUseTrusted()) ? 'user.overlay.' : 'trusted.overlay.';
     this.base = slot * PART;
     this.buffer = Buffer.from(native.arenaBuffer(), this.base, PART);
   }
@@ -149,28 +154,25 @@ export class TreeReader {
     });
   }
 
-  /** Does a directory hide what lies below it? */
-  isOpaque(fd: number, name: string): boolean {
-    return OPAQUE.some((mark) => this.xattr(fd, name, mark) === 'y');
+  /** Does a directory hide what lies below it? In a layer, other programs may say so too. */
+  isOpaque(fd: number, name: string, isUpper: boolean): boolean {
+    const marks = isUpper ? [`${this.marks}opaque`] : OPAQUE;
+    return marks.some((mark) => this.xattr(fd, name, mark) === 'y');
   }
 
   redirect(fd: number, name: string): string | undefined {
-    for (const mark of REDIRECT) {
-      const value = this.xattr(fd, name, mark);
-      if (value !== undefined) return value;
-    }
-    return undefined;
+    return this.xattr(fd, name, `${this.marks}redirect`);
   }
 
   /** Is it a file's attributes without its data, which a layer below has? */
   isMetacopy(fd: number, name: string): boolean {
-    return METACOPY.some((mark) => this.xattr(fd, name, mark) !== undefined);
+    return this.xattr(fd, name, `${this.marks}metacopy`) !== undefined;
   }
 
   /** Is it a whiteout, of the name that it has? (Those that begin with .wh. are other names' whiteouts.) */
   isWhiteout(fd: number, entry: Entry): boolean {
     if (isWhiteoutDevice(entry)) return true;
-    return isRegular(entry) && entry.size === 0 && WHITEOUT.some((mark) => this.xattr(fd, entry.name, mark) !== undefined);
+    return isRegular(entry) && entry.size === 0 && this.xattr(fd, entry.name, `${this.marks}whiteout`) !== undefined;
   }
 
   xattr(fd: number, name: string, mark: string): string | undefined {

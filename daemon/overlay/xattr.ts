@@ -117,6 +117,8 @@ function changeable(m: Mount, nodeid: number): number {
 export function setxattr(m: Mount, op: Setxattr): number {
   const hidden = m.writable ? withheld(m, op.name, true) : 0;
   if (hidden < 0) return hidden;
+  // On a root it says that the layer's owners and modes are in xattrs, and an upper becomes a layer: that is not for a container to say.
+  if (m.writable && m.node(op.node) === m.root && m.names.isOverride(op.name)) return -Errno.EPERM;
   const name = keptName(m, op.name, op.nameLength);
   if (name === 0) return -Errno.ERANGE;
   const ready = changeable(m, op.node);

@@ -14,7 +14,7 @@ import { isWithin, mountTable } from '../mounts/mountinfo';
 import { shown } from '../mounts/options';
 import { pauseAt } from '../mounts/pause';
 import { MountBusy } from '../mounts/supervisor';
-import { type Catalog, CatalogError, type MountRow, type SnapshotInfo, type SnapshotRow, type SnapshotUsage } from '../store';
+import { type Catalog, CatalogError, type MountRow, type SnapshotInfo, type SnapshotRow, type SnapshotUsage, quoted } from '../store';
 import { anyOf } from './filters';
 import type { Labels, Snapshotter, SnapshotMount } from './snapshotter';
 
@@ -87,7 +87,7 @@ export class KeptSnapshots implements Snapshotter {
     return this.alone(key, () => {
       const row = this.catalog.snapshots.get(key);
       if (row.kind === 'committed')
-        throw new CatalogError('in-use', `snapshot ${JSON.stringify(key)} is committed: it is not mounted, take a view of it`);
+        throw new CatalogError('in-use', `snapshot ${quoted(key)} is committed: it is not mounted, take a view of it`);
       return this.mounted(row);
     });
   }
@@ -124,9 +124,11 @@ export class KeptSnapshots implements Snapshotter {
     await this.locks.hold(mount.id, () => this.keeper.unmount(mount.id, lazy, () => undefined));
   }
 
-  commit(name: string, key: string, labels: Labels): Promise<void> {
+  commit(name: string, key: string, parent: string, labels: Labels): Promise<void> {
     return this.alone(key, async () => {
-      const { number } = this.catalog.snapshots.checkCommit(name, key);
+      const { number, parent: own } = this.catalog.snapshots.checkCommit(name, key);
+      if (parent !== '' && parent !== own)
+        throw new CatalogError('bad-request', `snapshot ${quoted(key)} cannot get another parent: prepare it over ${quoted(parent)}`);
       const mount = this.catalog.mounts.ofSnapshot(number);
       if (mount !== undefined) await this.endWriting(key, mount);
       await pauseAt('snapshot-commit:unmounted');
@@ -163,6 +165,7 @@ export class KeptSnapshots implements Snapshotter {
     const inside = mountTable().find(({ point }) => isWithin(point, bytes(directory)));
     if (inside !== undefined) throw busy(key, `has a mount in its directory (${shown(inside.point)})`, [shown(inside.point)]);
     await pauseAt('snapshot-remove:unmounted');
+    this.catalog.snapshots.checkRemoval(key); // again, as somebody may have made a child meanwhile, whose layer must not be elsewhere while it is mounted
     this.busy.add(half);
     try {
       const isThere = fs.existsSync(directory);
@@ -196,11 +199,11 @@ export class KeptSnapshots implements Snapshotter {
 
   update(key: string, labels: Labels, paths: readonly string[]): SnapshotInfo {
     const wrong = paths.find((path) => path !== 'labels' && !/^labels\../s.test(path));
-    if (wrong !== undefined) throw new CatalogError('bad-request', `${JSON.stringify(wrong)} of a snapshot cannot be changed: labels can`);
+    if (wrong !== undefined) throw new CatalogError('bad-request', `${quoted(wrong)} of a snapshot cannot be changed: labels can`);
     return this.catalog.snapshots.update(key, (before) => {
       if (paths.length === 0 || paths.includes('labels')) return labels;
       const named = paths.map((path) => path.slice('labels.'.length));
-      return { ...before, ...Object.fromEntries(named.map((name) => [name, labels[name] ?? ''])) };
+      return { ...before, ...Object.fromEntries(named.map((name) => [name, Object.hasOwn(labels, name) ? labels[name] : ''])) };
     });
   }
 
@@ -239,5 +242,5 @@ export class KeptSnapshots implements Snapshotter {
 }
 
 function busy(key: string, how: string, mounts: string[]): MountBusy {
-  return new MountBusy(`snapshot ${JSON.stringify(key)} ${how}: end that first`, [], mounts);
+  return new MountBusy(`snapshot ${quoted(key)} ${how}: end that first`, [], mounts);
 }

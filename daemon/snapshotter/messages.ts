@@ -28,7 +28,7 @@ const SNAPSHOTS = {
   MountsRequest: ofKey,
   MountsResponse: mounts,
   RemoveSnapshotRequest: ofKey,
-  CommitSnapshotRequest: message({ snapshotter: string(1), name: string(2), key: string(3), labels: labels(4) }),
+  CommitSnapshotRequest: message({ snapshotter: string(1), name: string(2), key: string(3), labels: labels(4), parent: string(5) }),
   StatSnapshotRequest: ofKey,
   Kind: { values: { UNKNOWN: 0, VIEW: 1, ACTIVE: 2, COMMITTED: 3 } },
   Info: message({

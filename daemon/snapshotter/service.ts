@@ -58,8 +58,8 @@ export class SnapshotService {
       prepare: async ({ key, parent, labels }: Request) => ({ mounts: await snapshotter.prepare(key, parent, labels) }),
       view: async ({ key, parent, labels }: Request) => ({ mounts: await snapshotter.view(key, parent, labels) }),
       mounts: async ({ key }: Request) => ({ mounts: await snapshotter.mounts(key) }),
-      commit: async ({ name, key, labels }: Request) => {
-        await snapshotter.commit(name, key, labels);
+      commit: async ({ name, key, parent, labels }: Request) => {
+        await snapshotter.commit(name, key, parent, labels);
         return {};
       },
       remove: async ({ key }: Request) => {

@@ -33,9 +33,10 @@ export interface Snapshotter {
 
   /**
    * The active snapshot `key` becomes the committed `name`, with these labels instead of its own, created now. Its usage is measured once for all. in-use:
-   * it is not active, or somebody still has it mounted and might write.
+   * it is not active, or somebody still has it mounted and might write. bad-request: `parent` is not '' and another than it was prepared over (containerd asks
+   * for that only of snapshotters that say that they have the capability "rebase").
    */
-  commit(name: string, key: string, labels: Labels): Promise<void>;
+  commit(name: string, key: string, parent: string, labels: Labels): Promise<void>;
 
   /** in-use: others have it as their parent. Whoever still has it mounted goes on without its files. */
   remove(key: string): Promise<void>;

@@ -8,7 +8,7 @@ export { Objects } from './objects';
 export { type ContainerState, type NewContainer, TRANSITIONS } from './containers';
 export { apiMount, type MountChange, type MountPhase, type MountRow, type NewMount } from './mounts';
 export type { NewSnapshot, SnapshotInfo, SnapshotKind, SnapshotRow, SnapshotUsage } from './snapshots';
-export { checkImageName, checkName, type Id, isId, newId, shortId } from './names';
+export { checkImageName, checkName, type Id, isId, newId, quoted, shortId } from './names';
 export { addLayer, openIndex, removeLayer, strayLayers, sweepLayers, verifyLayer } from './layer-store';
 export { FileType, type IndexFacts, type IndexRow, LayerIndex, Whiteout } from './index-rows';
 export type { Progress } from './index-build';

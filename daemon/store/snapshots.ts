@@ -48,6 +48,11 @@ const REFERENCE = 'containerd.io/snapshot.ref';
 const COLUMNS = `seq AS number, key, coalesce((SELECT key FROM snapshots AS above WHERE above.seq = snapshots.parent), '') AS parent, kind,
   created_at AS createdAt, updated_at AS updatedAt, bytes, inodes`;
 
+interface Label {
+  name: string;
+  value: string;
+}
+
 type Stored = Omit<SnapshotRow, 'labels' | 'usage'> & { bytes: number | null; inodes: number | null };
 
 export class Snapshots {
@@ -55,7 +60,7 @@ export class Snapshots {
 
   find(key: string): SnapshotRow | undefined {
     const row = this.db.prepare<[string], Stored>(`SELECT ${COLUMNS} FROM snapshots WHERE key = ?`).get(key);
-    return row && this.complete(row);
+    return row && this.labelled(row);
   }
 
   get(key: string): SnapshotRow {
@@ -65,12 +70,15 @@ export class Snapshots {
   }
 
   byNumber(number: number): SnapshotRow {
-    return this.complete(this.db.prepare<[number], Stored>(`SELECT ${COLUMNS} FROM snapshots WHERE seq = ?`).get(number)!);
+    return this.labelled(this.db.prepare<[number], Stored>(`SELECT ${COLUMNS} FROM snapshots WHERE seq = ?`).get(number)!);
   }
 
   all(): SnapshotRow[] {
     const rows = this.db.prepare<[], Stored>(`SELECT ${COLUMNS} FROM snapshots ORDER BY seq`).all();
-    return rows.map((row) => this.complete(row));
+    const named = this.db.prepare<[], Label & { snapshot: number }>('SELECT * FROM snapshot_labels ORDER BY name').all();
+    const labels = new Map<number, Label[]>(rows.map(({ number }) => [number, []]));
+    for (const label of named) labels.get(label.snapshot)?.push(label);
+    return rows.map((row) => complete(row, labels.get(row.number) ?? []));
   }
 
   numbers(): number[] {
@@ -128,7 +136,7 @@ export class Snapshots {
   /** What commit() would refuse. Returns the row of the active one. */
   checkCommit(name: string, key: string): SnapshotRow {
     if (name === '') throw new CatalogError('bad-request', 'the name to commit to is empty: give one');
-    if (name !== key && this.find(name) !== undefined) throw new CatalogError('conflict', `snapshot ${quoted(name)} exists already`);
+    if (this.find(name) !== undefined) throw new CatalogError('conflict', `snapshot ${quoted(name)} exists already`);
     const row = this.get(key);
     if (row.kind !== 'active')
       throw new CatalogError('in-use', `snapshot ${quoted(key)} is ${row.kind}, not active: it cannot be committed`);
@@ -187,14 +195,16 @@ export class Snapshots {
     for (const [name, value] of Object.entries(labels)) if (value !== '') add.run(number, name, value);
   }
 
-  private complete({ bytes, inodes, ...row }: Stored): SnapshotRow {
-    const labels = this.db
-      .prepare<[number], { name: string; value: string }>('SELECT name, value FROM snapshot_labels WHERE snapshot = ? ORDER BY name')
-      .all(row.number);
-    return {
-      ...row,
-      labels: Object.fromEntries(labels.map(({ name, value }) => [name, value])),
-      usage: bytes === null || inodes === null ? undefined : { bytes, inodes },
-    };
+  private labelled(row: Stored): SnapshotRow {
+    const sql = 'SELECT name, value FROM snapshot_labels WHERE snapshot = ? ORDER BY name';
+    return complete(row, this.db.prepare<[number], Label>(sql).all(row.number));
   }
+}
+
+function complete({ bytes, inodes, ...row }: Stored, labels: readonly Label[]): SnapshotRow {
+  return {
+    ...row,
+    labels: Object.fromEntries(labels.map(({ name, value }) => [name, value])),
+    usage: bytes === null || inodes === null ? undefined : { bytes, inodes },
+  };
 }

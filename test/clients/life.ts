@@ -1,16 +1,35 @@
 /** What people do with podman and buildah, each step with what must come of it. The same for root and for an ordinary user. */
 import fs from 'node:fs';
-import type { Test } from 'tap';
+import t, { type Test } from 'tap';
+import { leftBehind } from '../plyd/daemon.js';
 import { smallContext } from './context.js';
-import type { Place } from './place.js';
+import { Place, type Who, whyNot } from './place.js';
 
 /** No names of hexadecimal digits: podman takes such for the beginning of an id. */
 const STAY = 'trap "exit 0" TERM; while :; do sleep 1 & wait; done';
 const MANY = 20;
 const lines = (text: string): string[] => text.trim().split('\n').sort();
 
+/** The whole test file. */
+export function testLife(name: string, who: Who): void {
+  void t.test(name, { skip: whyNot(who) ?? false }, async (t) => {
+    const place = await Place.make(who);
+    try {
+      await t.test('build and run', (t) => builds(t, place));
+      await t.test('diff, stop, start, commit, export, rm', (t) => changes(t, place));
+      await t.test('import, save, load', (t) => movesImages(t, place));
+      await t.test('--read-only, and directories mounted with :O', (t) => readOnlyAndOverlays(t, place));
+      await t.test('twenty containers at once', (t) => manyAtOnce(t, place));
+      await t.test('buildah', (t) => buildah(t, place));
+    } finally {
+      await place.end(t);
+    }
+  });
+  void t.test('nothing is left behind', async (t) => t.same(await leftBehind(), []));
+}
+
 /** Builds "img", which the rest needs. */
-export async function builds(t: Test, place: Place): Promise<void> {
+async function builds(t: Test, place: Place): Promise<void> {
   const context = smallContext(place);
   await place.build(context, 'img');
   t.equal(await place.podman('run', '--rm', 'img'), 'one\n', 'a multi-layer build, and a run of it');
@@ -19,7 +38,7 @@ export async function builds(t: Test, place: Place): Promise<void> {
   t.match(await place.podman('info', '--format', '{{json .Store.GraphOptions}}'), /"Version":"plyfs 0\.\d+\.\d+/, 'which podman knows');
 }
 
-export async function changes(t: Test, place: Place): Promise<void> {
+async function changes(t: Test, place: Place): Promise<void> {
   await place.podman('run', '-d', '--name', 'worker', 'img', 'sh', '-c', `echo new >/srv-new; rm /opt/two; echo more >>/opt/one; ${STAY}`);
   await place.podman('exec', 'worker', 'sh', '-c', 'until [ "$(cat /opt/one | wc -l)" = 2 ]; do sleep 0.1; done');
   t.same(
@@ -40,7 +59,7 @@ async function seen(place: Place): Promise<string> {
   return place.podman('exec', 'worker', 'sh', '-c', 'cat /srv-new; ls /opt/two 2>&1; ls /opt');
 }
 
-export async function movesImages(t: Test, place: Place): Promise<void> {
+async function movesImages(t: Test, place: Place): Promise<void> {
   await place.podman('import', '-q', place.at('home/c.tar'), 'imported');
   t.match(await place.podman('run', '--rm', 'imported', 'cat', '/srv-new'), /new/, 'import');
   await place.podman('save', '-q', '-o', place.at('home/changed.tar'), 'changed');
@@ -51,7 +70,7 @@ export async function movesImages(t: Test, place: Place): Promise<void> {
   t.match(await place.podman('run', '--rm', 'changed', 'cat', '/srv-new'), /new/);
 }
 
-export async function readOnlyAndOverlays(t: Test, place: Place): Promise<void> {
+async function readOnlyAndOverlays(t: Test, place: Place): Promise<void> {
   const readOnly = await place.run('podman', ['run', '--rm', '--read-only', 'img', 'sh', '-c', 'touch /x; cat /opt/one']);
   t.match(readOnly, { status: 0, stdout: 'one\n', stderr: /Read-only file system/ }, '--read-only');
   const source = place.own('source');
@@ -62,7 +81,7 @@ export async function readOnlyAndOverlays(t: Test, place: Place): Promise<void> 
   t.same([fs.readdirSync(source), fs.readFileSync(`${source}/f`, 'utf8')], [['f'], 'below\n'], 'which it keeps from it');
 }
 
-export async function manyAtOnce(t: Test, place: Place): Promise<void> {
+async function manyAtOnce(t: Test, place: Place): Promise<void> {
   const numbers = Array.from({ length: MANY }, (_, index) => index);
   const start = (number: number): Promise<string> =>
     place.podman('run', '-d', '--name', `many${number}`, 'img', 'sh', '-c', `echo ${number} >/number; ${STAY}`);
@@ -76,7 +95,7 @@ export async function manyAtOnce(t: Test, place: Place): Promise<void> {
   await place.podman('rm', '-af', '-t', '0');
 }
 
-export async function buildah(t: Test, place: Place): Promise<void> {
+async function buildah(t: Test, place: Place): Promise<void> {
   const context = smallContext(place);
   await place.must('buildah', 'bud', '-q', '--isolation=chroot', '--layers', '-t', 'built', context);
   const name = (await place.must('buildah', 'from', '-q', 'built')).trim();

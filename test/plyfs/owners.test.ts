@@ -345,6 +345,32 @@ test('owners kept in xattrs of lowers are read, in every form and under every na
   t.equal(await place.sh('stat -c %a m/a; cat m/a'), '4750\na\nmore\n');
 });
 
+test('ids that xattrs of lowers cannot mean', async (t, place) => {
+  await place.sh('mkdir l; cd l; touch kept high wide; chown 7:8 *; chmod 600 *');
+  const set = (name: string, value: string): string => `setfattr -n user.fuseoverlayfs.override_stat -v ${value} l/${name};`;
+  await place.sh(set('', '0:0:755') + set('kept', '-1:12:100644') + set('high', '-2:4294967294:644') + set('wide', '4294967296:0:4755'));
+  await place.mount('m', 'volatile');
+  const stat = (name: string): string => `stat -c '%u:%g %a' m/${name}`;
+  t.equal(await place.sh(stat('kept')), '7:12 644\n', 'fuse-overlayfs 1.10 writes -1 for an owner that it was not told');
+  t.equal(await place.sh(stat('high')), '4294967294:4294967294 644\n');
+  t.match(await place.fails(stat('wide')), /Invalid argument/, 'of more than 32 bits: it is not cut to 0');
+  await place.unmount('m');
+});
+
+test('a container does not make its upper a layer of which owners are in xattrs', async (t, place) => {
+  await place.sh('mkdir l');
+  await place.mount('m', 'volatile');
+  for (const name of ['user.fuseoverlayfs.override_stat', 'security.fuseoverlayfs.override_stat', 'user.containers.override_stat'])
+    t.match(await place.fails(`setfattr -n ${name} -v 0:0:4755 m`), /Operation not permitted/, name);
+  await place.sh('touch m/f; setfattr -n user.containers.override_stat -v 0:0:4755 m/f');
+  t.equal(await place.sh('getfattr -n user.containers.override_stat --only-values m/f'), '0:0:4755', 'elsewhere, others may keep theirs');
+  await place.unmount('m');
+  await place.sh('rm -r l m.w; mv m.u l');
+  await place.mount('n', 'volatile');
+  t.equal(await place.sh('stat -c %a n/f'), '644\n', 'it is as it was');
+  await place.unmount('n');
+});
+
 test('static_nlink, and how long the kernel may believe what it was told (timeout)', async (t, place) => {
   await place.sh(`${LOWER}; mkdir l/open/x l/open/y`);
   await place.mount('m', 'static_nlink,timeout=0');

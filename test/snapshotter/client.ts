@@ -38,8 +38,8 @@ export class Snapshots {
     return (await this.call<{ mounts: SnapshotMount[] }>('mounts', { key })).mounts;
   }
 
-  commit(name: string, key: string, labels = {}): Promise<object> {
-    return this.call('commit', { name, key, labels });
+  commit(name: string, key: string, labels = {}, parent = ''): Promise<object> {
+    return this.call('commit', { name, key, labels, parent });
   }
 
   remove(key: string): Promise<object> {

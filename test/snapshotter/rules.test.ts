@@ -75,11 +75,17 @@ testSnapshots('keys: what is there already, what is not, and what is no parent',
   t.equal(await refusal(snapshots.prepare('b', 'none')), 'NOT_FOUND');
   t.equal(await refusal(snapshots.prepare('b', 'a')), 'INVALID_ARGUMENT', 'an active one is no parent');
   t.equal(await refusal(snapshots.commit('base', 'a')), 'ALREADY_EXISTS');
+  t.equal(await refusal(snapshots.commit('a', 'a')), 'ALREADY_EXISTS');
+  t.equal(await refusal(snapshots.commit('c', 'a', {}, 'none')), 'INVALID_ARGUMENT', 'another parent than it was prepared over');
   t.equal(await refusal(snapshots.commit('c', 'none')), 'NOT_FOUND');
   t.equal(await refusal(snapshots.commit('c', 'base')), 'FAILED_PRECONDITION', 'a committed one is not committed again');
   t.equal(await refusal(snapshots.remove('base')), 'FAILED_PRECONDITION', 'it has a child');
   for (const call of [snapshots.remove('none'), snapshots.stat('none'), snapshots.usage('none'), snapshots.update('none', {})])
     t.equal(await refusal(call), 'NOT_FOUND');
+  const long = 'k'.repeat(1_000_000);
+  t.equal(await refusal(snapshots.stat(long)), 'NOT_FOUND', 'a key of any length can be asked for');
+  t.equal(await refusal(snapshots.update('a', {}, [long])), 'INVALID_ARGUMENT');
+  t.equal(await refusal(snapshots.list(`${long} `)), 'INVALID_ARGUMENT');
   t.same(await snapshots.keys(), ['a', 'base']);
   await snapshots.remove('a');
   await snapshots.remove('base');
@@ -111,6 +117,7 @@ testSnapshots('update: labels, all or some, and nothing else', async (t, snapsho
   t.equal(await refusal(snapshots.update('a', { q: '1' }, ['labels.q', 'parent'])), 'INVALID_ARGUMENT');
   t.same((await snapshots.stat('a')).labels, { all: '1' }, 'and then nothing is changed');
   t.same((await snapshots.update('a', {})).labels, {});
+  t.same((await snapshots.update('a', {}, ['labels.constructor', 'labels.__proto__'])).labels, {}, 'names that objects have');
 });
 
 testSnapshots('list: filters are joined by or, what is in one by and', async (t, snapshots) => {
@@ -136,9 +143,40 @@ testSnapshots('list: filters are joined by or, what is in one by and', async (t,
     [['labels.colour~=|^(?:red)$|'], ['base']],
     [['name~="(?i)BASE"'], ['base']],
     [['nothing==x'], []],
+    [[''], ['a1', 'base', 'v1']],
+    [
+      ['', 'name==a1'],
+      ['a1', 'base', 'v1'],
+    ],
+    [[' name == a1, kind==active'], ['a1']],
+    [['labels.nothing!=x'], ['a1', 'base', 'v1']],
+    [['labels.nothing!=""'], []],
+    [['labels.nothing==""'], []],
+    [['name=="\\x61\\061"'], ['a1']],
+    [['name=="\\u0061\\U00000031"'], ['a1']],
+    [['name~=/^\\\\w1$/'], ['a1', 'v1']],
+    [['labels."x.y/z"~=|^a,\\x62|'], ['a1']],
+    [['name~=\\A(?P<letter>a)1\\z'], ['a1']],
+    [['name~=/(/'], []],
+    [['name~=('], []],
+    [['labels.constructor'], []],
   ];
   for (const [filters, keys] of expected) t.same(await snapshots.keys(...filters), keys, filters.join(' or '));
-  for (const wrong of ['', 'name==', 'name==a1,', '==a', 'name=a', 'name~=/(/', 'name=="a', 'labels.'])
+  for (const wrong of [
+    'name==',
+    'name==a1,',
+    '==a',
+    'name=a',
+    'name===a',
+    'name==/a/',
+    'name==.a',
+    'name==a ',
+    'name~=/\\d/',
+    'name=~a',
+    'name=="a',
+    'name=="\\q"',
+    'labels.',
+  ])
     t.equal(await refusal(snapshots.list(wrong)), 'INVALID_ARGUMENT', wrong);
   t.match((await snapshots.list('name==v1'))[0], { parent: 'base', kind: 'VIEW' });
 });
