@@ -73,6 +73,9 @@ export const Health = name('Health', z.strictObject({ alive: z.literal(true) }))
 export const Readiness = name('Readiness', z.strictObject({ ready: z.literal(true) }));
 export const Metrics = name('Metrics', z.string());
 
+const times = { buckets: z.array(count), sumMs: z.number() };
+const kind = z.enum(['lookup', 'attributes', 'list', 'open', 'read', 'write', 'change', 'other']);
+
 export const Stats = name(
   'Stats',
   z.strictObject({
@@ -92,9 +95,10 @@ export const Stats = name(
         nodesRead: count,
         directoriesRead: count,
         copiedUp: z.strictObject({ files: count, bytes: count }),
+        times: z.array(z.strictObject({ kind, ...times })),
       }),
     ),
-    times: z.array(z.strictObject({ operation: text, buckets: z.array(count), sumMs: z.number() })),
+    times: z.array(z.strictObject({ operation: text, ...times })),
   }),
 );
 

@@ -102,11 +102,19 @@ export interface MountStats {
   directoriesRead: number;
   /** files whose data were copied to the upper directory */
   copiedUp: { files: number; bytes: number };
+  /** none of a kind that was never timed */
+  times: KindTimes[];
 }
 
+/** LOOKUP; asking about a file; listing; opening and closing; reading; writing data and having them on disk; changing names and attributes; FORGET and what is rare. */
+export type Kind = 'lookup' | 'attributes' | 'list' | 'open' | 'read' | 'write' | 'change' | 'other';
+
+export type KindTimes = { kind: Kind } & Times;
+
+export type OperationTimes = { operation: string } & Times;
+
 /** One request in 17 is timed, without the time for which it waited for a slow job. */
-export interface OperationTimes {
-  operation: string;
+export interface Times {
   /** [i]: requests that took less than 2^i microseconds, and are in no bucket before; the last one has the rest */
   buckets: number[];
   sumMs: number;

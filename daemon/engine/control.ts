@@ -145,11 +145,17 @@ export interface CountedMount {
   directoriesRead: number;
   copiedFiles: number;
   copiedBytes: number;
+  /** absent: an engine that was started before there were any */
+  times?: ({ kind: CountedKind } & Times)[];
 }
 
-/** How long an operation's handler took, of the requests that were timed (overlay/counters.ts, TIMED_ONE_IN). */
-export interface CountedTimes {
-  operation: string;
+/** Kinds of operations (protocol/operations.ts, Kind). */
+export type CountedKind = 'lookup' | 'attributes' | 'list' | 'open' | 'read' | 'write' | 'change' | 'other';
+
+export type CountedTimes = { operation: string } & Times;
+
+/** How long handlers took, of the requests that were timed (overlay/counters.ts, TIMED_ONE_IN). */
+interface Times {
   /** [i]: those that took less than 2^i microseconds and are in no bucket before; the last one has the rest */
   buckets: number[];
   sumMs: number;

@@ -18,6 +18,7 @@ import { ASIDE, Decoder } from '../protocol/decode';
 import { Encoder } from '../protocol/encode';
 import { Notifier, STORE_DATA } from '../protocol/notify';
 import { InHeader, InterruptIn } from '../protocol/layout';
+import type { Kind } from '../protocol/operations';
 import { type Channel, type CloneChannel, GONE, NOTHING } from './channel';
 import { Clock } from './clock';
 import { Interrupts, isDying } from './interrupts';
@@ -143,11 +144,11 @@ export class Session {
     epochs.enter();
     try {
       const answer = decoder.dispatch(served.operations, encoder, reply, replyCapacity);
-      if (answer !== ASIDE) this.count(decoder.message.opcode);
+      if (answer !== ASIDE) this.count(decoder.message.opcode, decoder.row.kind);
       return answer;
     } catch (error) {
       this.abandon(served, context.job);
-      this.count(decoder.message.opcode);
+      this.count(decoder.message.opcode, decoder.row.kind);
       return decoder.fail(encoder, reply, replyCapacity, -this.errnoOf(error));
     } finally {
       epochs.leave();
@@ -157,12 +158,12 @@ export class Session {
   }
 
   /** It is answered; one in some is timed, without the time for which it was set aside. */
-  private count(given: number): void {
+  private count(given: number, kind: Kind): void {
     const { counters } = this.context;
     const opcode = given < OPCODES ? given : 0;
     counters.words[counters.at + Count.OPCODES + opcode]++;
     if (opcode === Opcode.LOOKUP && !counters.missed) counters.words[counters.at + Count.LOOKUP_HITS]++;
-    if (this.i32[this.slot + WorkerSlot.SERVED] % TIMED_ONE_IN === 0) counters.time(opcode, this.clock.sinceLast());
+    if (this.i32[this.slot + WorkerSlot.SERVED] % TIMED_ONE_IN === 0) counters.time(opcode, kind, this.clock.sinceLast());
   }
 
   /** What a handler threw, as the caller sees it. What nobody expected is EIO and a line in the log. */

@@ -107,10 +107,26 @@ engine 4244 does not answer: its mounts are missing here
 1 engine died since plyd was started
 `,
   ],
+  [
+    'stats /r/a/merged',
+    `MOUNT          REQUESTS   LOOKUPS   HITS   OPENS   PASSTHROUGH   COPIED UP   MOUNTPOINT
+777777777777   1550       1500      80%    50      60%           4.5MB (3)   /r/a/merged
+
+KIND     TIMED   MEAN     HALF WITHIN   99% WITHIN
+lookup   100     4.5µs    2µs           4µs
+open     3       10.0µs   16µs          16µs
+
+OPERATION   REQUESTS
+LOOKUP      1500
+OPEN        40
+CREATE      10
+`,
+  ],
 ];
 
 t.test('into a pipe: plain tables, sizes and times for people', async (t) => {
   for (const [command, shown] of GOLDEN) t.match(await plyd.ply(...command.split(' ')), { status: 0, stdout: shown, stderr: '' }, command);
+  t.match(await plyd.ply('stats', '8888'), { status: 0, stdout: /^nothing is counted of it: / });
 });
 
 t.test('on a terminal: the same with colours, which NO_COLOR and TERM=dumb switch off', async (t) => {

@@ -14,13 +14,17 @@ const without = (shell: string): string | false =>
   spawnSync('sh', ['-c', `command -v ${shell}`]).status !== 0 && `needs ${shell} (scripts/setup)`;
 
 const CONTAINERS = ['web', 'worker'].map((name) => ({ id: `${name}0123456789`, name, state: 'stopped', imageName: 'debian:12' }));
+const MOUNTS = [
+  { id: '0123456789ab', mountpoint: '/mnt/one', container: null },
+  { id: 'ba9876543210', mountpoint: '/mnt/web', container: 'web0123456789' },
+];
 
 async function withNames(body: (run: (command: string, ...args: string[]) => Promise<Finished>) => Promise<void>): Promise<void> {
   const standIn = await StandIn.listen();
   standIn.on('GET /containers', { body: { containers: CONTAINERS } });
   standIn.on('GET /images', { body: { images: [{ id: 'abcdef012345', names: ['debian:12', 'debian:13'] }] } });
   standIn.on('GET /layers', { body: { layers: [{ id: 'fedcba987654', name: 'base', path: '/srv/base' }] } });
-  standIn.on('GET /mounts', { body: { mounts: [{ id: '0123456789ab', mountpoint: '/mnt/one', container: null }] } });
+  standIn.on('GET /mounts', { body: { mounts: MOUNTS } });
   const env = {
     ...process.env,
     PATH: `${path.join(DIST, 'bin')}:${process.env['PATH']}`,
@@ -62,6 +66,7 @@ void t.test('candidates', async (t) => {
       ['ply commit w', ['web', 'worker']],
       ['ply inspect ', ['web', 'worker', 'debian:12', 'debian:13', 'base', '/mnt/one']],
       ['ply umount /m', ['/mnt/one']],
+      ['ply stats ', ['/mnt/one', '/mnt/web']],
       ['ply import ', [':files']],
       ['ply completion ', ['bash', 'zsh', 'fish']],
       ['ply mount -o lowerdir=/a,work', ['lowerdir=/a,workdir=', 'lowerdir=/a,workers=']],

@@ -67,6 +67,39 @@ testWithPlyd('a mount counts lookups, opens and what it copies up; Prometheus ge
   t.equal(buckets.at(-1), found.get('plyfs_operation_seconds_count{operation="LOOKUP"}'));
 });
 
+testWithPlyd('an engine that serves several mounts keeps the times of each', async (t, plyd) => {
+  await plyd.image();
+  for (const name of ['one', 'two']) await plyd.create('img', name);
+  const [one, two] = [await plyd.begin('one'), await plyd.begin('two')];
+  const look = 'cd "$1" && for i in $(seq 400); do stat none$i >/dev/null 2>&1; done; :';
+  t.equal((await sh(look, one.mountpoint!)).status, 0);
+  const change = 'cd "$1" && for i in $(seq 40); do mkdir d$i && chmod 700 d$i && touch -d @1 d$i && rmdir d$i || exit; done';
+  t.equal((await sh(change, two.mountpoint!)).status, 0);
+  const timed = ({ buckets }: { buckets: number[] }): number => buckets.reduce((sum, count) => sum + count, 0);
+  const sum = (list: readonly { buckets: number[] }[]): number => list.reduce((all, one) => all + timed(one), 0);
+  let stats = await plyd.must<Stats>('GET', '/v1/stats');
+  await until('the times of both mounts together to be those by operation', async () => {
+    stats = await plyd.must<Stats>('GET', '/v1/stats'); // what the kernel sends on its own may still come
+    return sum(stats.times) === sum(stats.mounts.flatMap(({ times }) => times));
+  });
+  const { mounts, engines } = stats;
+  t.equal(engines.length, 1, 'one engine has both');
+  const of = (container: string, kind: string): number => {
+    const found = mounts.find((one) => one.container === container)!.times.find((one) => one.kind === kind);
+    return found === undefined ? 0 : timed(found);
+  };
+  t.ok(of(one.id, 'lookup') >= 5, 'the names that were asked for');
+  t.ok(of(two.id, 'change') >= 1, 'what was changed');
+  t.equal(of(one.id, 'change'), 0, 'which the other mount knows nothing of');
+
+  const found = series((await plyd.text('GET', '/v1/metrics')).text);
+  const labels = `mount="${mounts.find(({ container }) => container === two.id)!.id.slice(0, 12)}",container="${two.id.slice(0, 12)}",kind="change"`;
+  t.equal(found.get(`plyfs_mount_operation_seconds_count{${labels}}`), of(two.id, 'change'));
+  const buckets = [...found].filter(([name]) => name.startsWith('plyfs_mount_operation_seconds_bucket') && name.includes(labels));
+  t.equal(buckets.length, 13);
+  t.equal(buckets.at(-1)![1], of(two.id, 'change'));
+});
+
 testWithPlyd('a mount in the place of one that is gone begins at 0', async (t, plyd) => {
   await plyd.image();
   await plyd.create('img', 'one');
