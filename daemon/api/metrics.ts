@@ -1,5 +1,6 @@
 /** GET /v1/metrics: what is counted, in Prometheus' text format. What engines count is read when it is asked for; requests of the API are counted here. */
 import { Counter, Gauge, Histogram, Registry } from 'prom-client';
+import type { StoreSizes } from '../store';
 import type { Info, Stats, Times } from './types';
 
 export const METRICS_TYPE = Registry.PROMETHEUS_CONTENT_TYPE;
@@ -30,12 +31,12 @@ export class Metrics {
     if (route !== '/v1/events') this.seconds.observe({ method, route }, ms / 1000);
   }
 
-  async text(info: Info, stats: Stats): Promise<string> {
-    return (await this.api.metrics()) + (await collected(info, stats).metrics());
+  async text(info: Info, stats: Stats, sizes: StoreSizes): Promise<string> {
+    return (await this.api.metrics()) + (await collected(info, stats, sizes).metrics());
   }
 }
 
-function collected(info: Info, stats: Stats): Registry {
+function collected(info: Info, stats: Stats, sizes: StoreSizes): Registry {
   const registry = new Registry();
   const registers = [registry];
   const gauge = (name: string, help: string, value: number): void => new Gauge({ name, help, registers }).set(value);
@@ -46,6 +47,7 @@ function collected(info: Info, stats: Stats): Registry {
   gauge('plyd_start_time_seconds', 'When plyd was started, in seconds since 1970', Date.parse(info.startedAt) / 1000);
   for (const [what, value] of Object.entries(info.counts))
     gauge(`plyd_${what === 'running' ? 'running_containers' : what}`, `How many ${what} there are`, value);
+  store(sizes, info, registers);
   gauge('plyd_engines', 'Engines that run', stats.engines.length);
   gauge(
     'plyd_engines_answering',
@@ -60,6 +62,31 @@ function collected(info: Info, stats: Stats): Registry {
   mounts(stats, registers);
   for (const one of histograms(stats)) registry.registerMetric(one as unknown as Histogram);
   return registry;
+}
+
+/** What the catalog knows: what is on disk is not looked at, as `ply df` does. */
+function store(sizes: StoreSizes, { counts }: Info, registers: Registry[]): void {
+  const gauge = (name: string, help: string, value: number): void => new Gauge({ name, help, registers }).set(value);
+  gauge(
+    'plyd_uppers',
+    'Directories that changes are written to: one for each container, and for each active snapshot',
+    counts.containers + sizes.active,
+  );
+  gauge('plyd_objects', 'Contents of files of imported layers, each once', sizes.objects);
+  gauge('plyd_object_bytes', 'Bytes of these, as the catalog has them', sizes.objectBytes);
+  const layers = new Gauge({
+    name: 'plyd_layer_file_bytes',
+    help: 'Bytes of the regular files of layers, as they were indexed; what several layers have counts for each of them',
+    labelNames: ['kind'],
+    registers,
+  });
+  layers.set({ kind: 'imported' }, sizes.importedBytes);
+  layers.set({ kind: 'directory' }, sizes.directoryBytes);
+  const snapshots = new Gauge({ name: 'plyd_snapshots', help: "containerd's snapshots", labelNames: ['kind'], registers });
+  snapshots.set({ kind: 'active' }, sizes.active);
+  snapshots.set({ kind: 'view' }, sizes.views);
+  snapshots.set({ kind: 'committed' }, sizes.committed);
+  gauge('plyd_committed_snapshot_bytes', 'Bytes on disk of those that are committed, as it was then', sizes.committedBytes);
 }
 
 function mounts({ mounts }: Stats, registers: Registry[]): void {

@@ -188,8 +188,19 @@ export function mounts(): Record<string, unknown>[] {
       upper: '/r/u',
       work: '/r/w',
       container: id('a'),
+      snapshot: null,
     },
-    { ...common, id: id('8'), mountpoint: '/mnt/data', lower: ['/srv/base'], upper: null, work: null, container: null, state: 'failed' },
+    {
+      ...common,
+      id: id('8'),
+      mountpoint: '/mnt/data',
+      lower: ['/srv/base'],
+      upper: null,
+      work: null,
+      container: null,
+      snapshot: 'default/7/web',
+      state: 'failed',
+    },
   ];
 }
 

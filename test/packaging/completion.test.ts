@@ -15,8 +15,8 @@ const without = (shell: string): string | false =>
 
 const CONTAINERS = ['web', 'worker'].map((name) => ({ id: `${name}0123456789`, name, state: 'stopped', imageName: 'debian:12' }));
 const MOUNTS = [
-  { id: '0123456789ab', mountpoint: '/mnt/one', container: null },
-  { id: 'ba9876543210', mountpoint: '/mnt/web', container: 'web0123456789' },
+  { id: '0123456789ab', mountpoint: '/mnt/one', container: null, snapshot: null },
+  { id: 'ba9876543210', mountpoint: '/mnt/web', container: 'web0123456789', snapshot: null },
 ];
 
 async function withNames(body: (run: (command: string, ...args: string[]) => Promise<Finished>) => Promise<void>): Promise<void> {
