@@ -52,6 +52,8 @@ export interface MountRequest {
   level: number;
   /** the sender's own note: `list` has it again */
   tag?: string;
+  /** what lines of the log are to call it: the id that people know; absent: the engine's own number */
+  name?: string;
   /** to an engine that mounts by itself: what the mount is to be said to be of */
   source?: string;
   /** to an engine: duplicates of the device descriptors come with the answer, as with that to `devices` */

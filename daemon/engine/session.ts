@@ -22,6 +22,7 @@ import type { Kind } from '../protocol/operations';
 import { type Channel, type CloneChannel, GONE, NOTHING } from './channel';
 import { Clock } from './clock';
 import { Interrupts, isDying } from './interrupts';
+import { mountName } from './mount-names';
 import type { ServedOperations } from './overlay';
 import { EngineMountWord, mountRecord, workerSlot } from './words';
 
@@ -149,7 +150,7 @@ export class Session {
     } catch (error) {
       this.abandon(served, context.job);
       this.count(decoder.message.opcode, decoder.row.kind);
-      return decoder.fail(encoder, reply, replyCapacity, -this.errnoOf(error));
+      return decoder.fail(encoder, reply, replyCapacity, -this.errnoOf(served, error));
     } finally {
       epochs.leave();
       Atomics.store(i32, slot + WorkerSlot.BUSY_SINCE, 0);
@@ -167,13 +168,9 @@ export class Session {
   }
 
   /** What a handler threw, as the caller sees it. What nobody expected is EIO and a line in the log. */
-  private errnoOf(error: unknown): number {
+  private errnoOf({ mount }: Served, error: unknown): number {
     if (error instanceof TableFull) return Errno.ENOMEM;
-    const { row, message } = this.decoder;
-    this.log.error(
-      { err: error, operation: row.name, unique: unique(message.uniqueLow, message.uniqueHigh), node: message.node },
-      'a request failed',
-    );
+    this.log.error({ ...this.requestOf(mount), err: error, node: this.decoder.message.node }, 'a request failed');
     return Errno.EIO;
   }
 
@@ -187,11 +184,14 @@ export class Session {
       epochs.leave();
     }
     if (sent === -Errno.ENOENT || sent === -Errno.ENODEV) return;
+    this.log.error({ ...this.requestOf(served.mount), errno: -sent }, 'the kernel refused an answer');
+  }
+
+  /** What was decoded last, for the log. */
+  private requestOf(mount: number): object {
     const { row, message } = this.decoder;
-    this.log.error(
-      { errno: -sent, operation: row.name, unique: unique(message.uniqueLow, message.uniqueHigh) },
-      'the kernel refused an answer',
-    );
+    const name = mountName(this.context.table.memory, mount);
+    return { mount: name, operation: row.name, unique: unique(message.uniqueLow, message.uniqueHigh) };
   }
 
   // ---- requests set aside ------------------------------------------------------------------------------------------------------------
