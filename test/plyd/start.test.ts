@@ -94,8 +94,8 @@ testWithPlyd(
     const limit = setTimeout(() => inside.kill('SIGKILL'), 60_000); // then a line is missing below
     const say = async (word: string): Promise<string> => {
       inside.stdin.write(`${word}\n`);
-      const { value, done } = await answers.next();
-      return done === true ? 'it has ended' : value;
+      const next = (await answers.next()) as IteratorResult<string, undefined>;
+      return next.value ?? 'it has ended';
     };
     t.equal(await say('before'), 'base');
     t.equal(await plyd.stop('SIGTERM'), 0);
