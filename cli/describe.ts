@@ -78,6 +78,7 @@ export function describeMount(mount: Mount, paint: Paint): string {
       ['Work', mount.work],
       ['Options', mount.options],
       ['Container', mount.container],
+      ['Snapshot', mount.snapshot],
       ['Created', moment(mount.createdAt)],
     ],
     paint,

@@ -44,6 +44,11 @@ export class Client {
     return this.connection.get('/stats', options);
   }
 
+  /** The same for Prometheus, and more, in Prometheus' text format. */
+  metrics(options?: CallOptions): Promise<string> {
+    return this.connection.getText('/metrics', options);
+  }
+
   /** Does plyd answer? */
   healthz(options?: CallOptions): Promise<{ alive: true }> {
     return this.connection.get('/healthz', options);
@@ -59,7 +64,7 @@ export class Client {
     return this.connection.get('/openapi.json', options);
   }
 
-  /** What the store holds, and what would be freed; with `verbose` of each image, layer and container. */
+  /** What the store holds, and what would be freed; with `verbose` of each image, layer, container and snapshot. */
   df({ verbose, ...options }: CallOptions & { verbose?: boolean | undefined } = {}): Promise<Api.DiskUsage> {
     return this.connection.getSlowly(query('/df', { verbose }), options);
   }
@@ -69,7 +74,7 @@ export class Client {
     return this.connection.post(query('/prune', { all }), {}, options);
   }
 
-  /** Verifies the store: catalog, indexes, objects by their hashes, directories of containers. */
+  /** Verifies the store: catalog, indexes, objects by their hashes, directories of containers and snapshots. */
   fsck({ repair, ...options }: CallOptions & { repair?: boolean | undefined } = {}): Work<Api.FsckEvent, Api.FsckResult> {
     return this.connection.work('POST', query('/fsck', { repair }), {}, options);
   }

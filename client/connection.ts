@@ -58,6 +58,11 @@ export class Connection {
     return this.call<T>({ method: 'GET', path, limitMs: QUICK_MS, ...options });
   }
 
+  /** As {@link get}, of what is not JSON. */
+  async getText(path: string, options: CallOptions = {}): Promise<string> {
+    return (await this.receive({ method: 'GET', path, limitMs: QUICK_MS, ...options })).text;
+  }
+
   /** As {@link get}, without a limit. */
   getSlowly<T>(path: string, options: CallOptions = {}): Promise<T> {
     return this.call<T>({ method: 'GET', path, ...options });
@@ -97,6 +102,11 @@ export class Connection {
   }
 
   private async call<T>(request: Request): Promise<T> {
+    const { response, text } = await this.receive(request);
+    return (text === '' ? undefined : parsed(response, text)) as T;
+  }
+
+  private async receive(request: Request): Promise<{ response: http.IncomingMessage; text: string }> {
     const response = await this.send(request);
     let received: string;
     try {
@@ -106,7 +116,7 @@ export class Connection {
       throw error instanceof PlyError ? error : brokenOff(this.socket);
     }
     if ((response.statusCode ?? 0) >= 400) throw failure(response, received);
-    return (received === '' ? undefined : parsed(response, received)) as T;
+    return { response, text: received };
   }
 
   private send({ method, path, body, limitMs, signal }: Request): Promise<http.IncomingMessage> {

@@ -143,14 +143,18 @@ const images: Names = async (daemon) =>
   );
 const layers: Names = async (daemon) =>
   (await daemon.layers.list()).map(({ id, name, path }) => [name ?? id.slice(0, 12), `layer ${path ?? ''}`.trim()]);
+const allMounts: Names = async (daemon) => (await daemon.mounts.list()).map(({ mountpoint }) => [mountpoint, 'mount']);
 const mounts: Names = async (daemon) =>
-  (await daemon.mounts.list()).filter(({ container }) => container === null).map(({ mountpoint }) => [mountpoint, 'mount']);
+  (await daemon.mounts.list())
+    .filter(({ container, snapshot }) => container === null && snapshot === null)
+    .map(({ mountpoint }) => [mountpoint, 'mount']);
 
 const KINDS: readonly (readonly [RegExp, readonly Names[]])[] = [
   [/CONTAINER/, [containers]],
   [/IMAGE/, [images]],
   [/LAYER/, [layers]],
   [/MOUNTPOINT\|ID/, [mounts]],
+  [/MOUNT\b/, [allMounts]],
   [/REF/, [containers, images, layers, mounts]],
 ];
 

@@ -7,21 +7,25 @@ export const verb: Verb = {
   about:
     'Shows what the store holds: how much of it is in use, and what would be freed if the rest went. Each object counts once, however many images share it.',
   words: { min: 0, max: 0, names: '' },
-  options: { verbose: { alias: 'v', type: 'boolean', describe: 'every image, layer and container' } },
+  options: { verbose: { alias: 'v', type: 'boolean', describe: 'every image, layer, container and snapshot' } },
   examples: [
     ['df', 'the whole'],
     ['df -v', 'what each shares with others, and has for itself'],
   ],
+  notes: "Snapshots are containerd's, and go when containerd removes them: reclaimable are those that no container needs.",
   async run(args, daemon, output) {
     const usage = await output.patiently('measuring', daemon.df({ verbose: args.flag('verbose') }));
     if (output.json) {
       output.value(usage);
       return;
     }
-    const { images, containers, layers, objects, imageList, layerList, containerList } = usage;
-    const rows = [row('Images', images), row('Containers', containers), row('Layers', layers), row('Objects', objects)];
+    const { images, containers, layers, objects, snapshots, imageList, layerList, containerList, snapshotList } = usage;
+    const rows = [
+      ...[row('Images', images), row('Containers', containers), row('Layers', layers), row('Objects', objects)],
+      row('Snapshots', snapshots),
+    ];
     output.text(table(['TYPE', 'TOTAL', 'ACTIVE', 'SIZE', 'RECLAIMABLE'], rows, output.paint));
-    if (imageList === undefined || layerList === undefined || containerList === undefined) return;
+    if (imageList === undefined || layerList === undefined || containerList === undefined || snapshotList === undefined) return;
     const shares = (one: { size: number; shared: number; unique: number }): string[] => [
       size(one.size),
       size(one.shared),
@@ -33,6 +37,8 @@ export const verb: Verb = {
     output.text(`\n${table(['LAYER ID', 'KIND', 'SIZE', 'SHARED', 'UNIQUE', 'IMAGES'], layerRows, output.paint)}`);
     const containerRows = containerList.map((one) => [one.name, one.state, size(one.size)]);
     output.text(`\n${table(['CONTAINER', 'STATE', 'SIZE'], containerRows, output.paint)}`);
+    const snapshotRows = snapshotList.map((one) => [one.key, one.kind, size(one.size), one.parent ?? '']);
+    output.text(`\n${table(['SNAPSHOT', 'KIND', 'SIZE', 'PARENT'], snapshotRows, output.paint)}`);
   },
 };
 

@@ -6,7 +6,7 @@ import type { Verb } from '../verb';
 export const verb: Verb = {
   usage: ['fsck [--repair]'],
   about:
-    'Verifies the store: catalog, indexes of layers, objects by their hashes, directories of containers. --repair removes what is damaged and what is left over.',
+    'Verifies the store: catalog, indexes of layers, objects by their hashes, directories of containers and snapshots. --repair removes what is damaged and what is left over.',
   words: { min: 0, max: 0, names: '' },
   options: { repair: { type: 'boolean', describe: 'remove damaged objects and leftovers' } },
   examples: [
@@ -25,8 +25,9 @@ export const verb: Verb = {
     if (output.json) output.line(JSON.stringify({ type: 'result', result }));
     else {
       for (const problem of result.problems) output.line(shown(problem));
-      const { layers, objects, containers, bytes } = result.checked;
-      output.line(`${count(layers, 'layer')}, ${count(objects, 'object')} (${size(bytes)}), ${count(containers, 'container')} verified`);
+      const { layers, objects, containers, snapshots, bytes } = result.checked;
+      const parts = [count(layers, 'layer'), `${count(objects, 'object')} (${size(bytes)})`, count(containers, 'container')];
+      output.line(`${[...parts, count(snapshots, 'snapshot')].join(', ')} verified`);
     }
     const open = result.problems.filter(({ repaired }) => !repaired).length;
     if (open > 0) output.fail(new PlyError({ code: 'damaged', message: `${count(open, 'problem')} found` }));

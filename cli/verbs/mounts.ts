@@ -4,7 +4,7 @@ import type { Verb } from '../verb';
 
 export const verb: Verb = {
   usage: ['mounts [-q]'],
-  about: "Lists what plyd has mounted, containers' mounts too.",
+  about: "Lists what plyd has mounted, those of containers and of containerd's snapshots too.",
   words: { min: 0, max: 0, names: '' },
   options: { quiet: { alias: 'q', type: 'boolean', describe: 'ids only' } },
   examples: [
@@ -24,8 +24,9 @@ export const verb: Verb = {
         ago(mount.createdAt),
         mountState(mount),
         shortId(mount.container ?? ''),
+        mount.snapshot ?? '',
       ]);
-      output.text(table(['MOUNT ID', 'MOUNTPOINT', 'LAYERS', 'MODE', 'CREATED', 'STATE', 'CONTAINER'], rows, output.paint));
+      output.text(table(['MOUNT ID', 'MOUNTPOINT', 'LAYERS', 'MODE', 'CREATED', 'STATE', 'CONTAINER', 'SNAPSHOT'], rows, output.paint));
     }
   },
 };

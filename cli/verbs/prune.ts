@@ -4,7 +4,7 @@ import type { Verb } from '../verb';
 export const verb: Verb = {
   usage: ['prune [--all]'],
   about:
-    'Removes what nothing refers to: images that have lost their name, imported layers that no image has, objects that no layer has, and what an import left that was killed. Layers made of directories stay.',
+    'Removes what nothing refers to: images that have lost their name, imported layers that no image has, objects that no layer has, and what was left of an import that was killed or of a snapshot that was not finished. Layers made of directories stay.',
   words: { min: 0, max: 0, names: '' },
   options: { all: { alias: 'a', type: 'boolean', describe: 'images too that have a name and no container' } },
   examples: [

@@ -1,11 +1,12 @@
 /** GET /v1/metrics: what is counted, in Prometheus' text format. What engines count is read when it is asked for; requests of the API are counted here. */
 import { Counter, Gauge, Histogram, Registry } from 'prom-client';
-import type { Info, Stats } from './types';
+import type { StoreSizes } from '../store';
+import type { Info, Stats, Times } from './types';
 
 export const METRICS_TYPE = Registry.PROMETHEUS_CONTENT_TYPE;
 
 const SAMPLED =
-  'How long the engine took to answer a FUSE request, by operation, without the time for which it waited for a slow job. One request in 17 of a worker is timed: multiply _count to get rates, or take plyfs_operations_total';
+  'without the time for which it waited for a slow job. One request in 17 of a worker is timed: multiply _count to get rates, or take plyfs_operations_total';
 
 type Values = { labels: Record<string, string | number>; value: number; metricName?: string }[];
 
@@ -30,12 +31,12 @@ export class Metrics {
     if (route !== '/v1/events') this.seconds.observe({ method, route }, ms / 1000);
   }
 
-  async text(info: Info, stats: Stats): Promise<string> {
-    return (await this.api.metrics()) + (await collected(info, stats).metrics());
+  async text(info: Info, stats: Stats, sizes: StoreSizes): Promise<string> {
+    return (await this.api.metrics()) + (await collected(info, stats, sizes).metrics());
   }
 }
 
-function collected(info: Info, stats: Stats): Registry {
+function collected(info: Info, stats: Stats, sizes: StoreSizes): Registry {
   const registry = new Registry();
   const registers = [registry];
   const gauge = (name: string, help: string, value: number): void => new Gauge({ name, help, registers }).set(value);
@@ -46,6 +47,7 @@ function collected(info: Info, stats: Stats): Registry {
   gauge('plyd_start_time_seconds', 'When plyd was started, in seconds since 1970', Date.parse(info.startedAt) / 1000);
   for (const [what, value] of Object.entries(info.counts))
     gauge(`plyd_${what === 'running' ? 'running_containers' : what}`, `How many ${what} there are`, value);
+  store(sizes, info, registers);
   gauge('plyd_engines', 'Engines that run', stats.engines.length);
   gauge(
     'plyd_engines_answering',
@@ -58,8 +60,33 @@ function collected(info: Info, stats: Stats): Registry {
     registers,
   }).inc(stats.engineDeaths);
   mounts(stats, registers);
-  registry.registerMetric(times(stats) as unknown as Histogram);
+  for (const one of histograms(stats)) registry.registerMetric(one as unknown as Histogram);
   return registry;
+}
+
+/** What the catalog knows: what is on disk is not looked at, as `ply df` does. */
+function store(sizes: StoreSizes, { counts }: Info, registers: Registry[]): void {
+  const gauge = (name: string, help: string, value: number): void => new Gauge({ name, help, registers }).set(value);
+  gauge(
+    'plyd_uppers',
+    'Directories that changes are written to: one for each container, and for each active snapshot',
+    counts.containers + sizes.active,
+  );
+  gauge('plyd_objects', 'Contents of files of imported layers, each once', sizes.objects);
+  gauge('plyd_object_bytes', 'Bytes of these, as the catalog has them', sizes.objectBytes);
+  const layers = new Gauge({
+    name: 'plyd_layer_file_bytes',
+    help: 'Bytes of the regular files of layers, as they were indexed; what several layers have counts for each of them',
+    labelNames: ['kind'],
+    registers,
+  });
+  layers.set({ kind: 'imported' }, sizes.importedBytes);
+  layers.set({ kind: 'directory' }, sizes.directoryBytes);
+  const snapshots = new Gauge({ name: 'plyd_snapshots', help: "containerd's snapshots", labelNames: ['kind'], registers });
+  snapshots.set({ kind: 'active' }, sizes.active);
+  snapshots.set({ kind: 'view' }, sizes.views);
+  snapshots.set({ kind: 'committed' }, sizes.committed);
+  gauge('plyd_committed_snapshot_bytes', 'Bytes on disk of those that are committed, as it was then', sizes.committedBytes);
 }
 
 function mounts({ mounts }: Stats, registers: Registry[]): void {
@@ -80,7 +107,7 @@ function mounts({ mounts }: Stats, registers: Registry[]): void {
     'Bytes that were copied to the upper directory (or shared with it, where the file system can)',
   );
   for (const one of mounts) {
-    const labels = { mount: one.id.slice(0, 12), container: one.container?.slice(0, 12) ?? '' };
+    const labels = labelsOf(one);
     for (const [operation, count] of Object.entries(one.operations)) operations.inc({ ...labels, operation }, count);
     opens.inc({ ...labels, how: 'passthrough' }, one.opens.passthrough);
     opens.inc({ ...labels, how: 'served' }, one.opens.served);
@@ -93,23 +120,49 @@ function mounts({ mounts }: Stats, registers: Registry[]): void {
   }
 }
 
-/** prom-client's own histogram takes no counts that were made elsewhere. Engines count by powers of two of microseconds. */
-function times({ times }: Stats): object {
-  const name = 'plyfs_operation_seconds';
-  const get = (): object => {
-    const values: Values = times.flatMap(({ operation, buckets, sumMs }) => {
-      let count = 0;
-      const rows: Values = buckets.slice(0, -1).map((more, i) => {
-        count += more;
-        return { labels: { operation, le: 2 ** i / 1e6 }, value: count, metricName: `${name}_bucket` };
-      });
-      count += buckets.at(-1) ?? 0;
-      rows.push({ labels: { operation, le: '+Inf' }, value: count, metricName: `${name}_bucket` });
-      rows.push({ labels: { operation }, value: sumMs / 1000, metricName: `${name}_sum` });
-      rows.push({ labels: { operation }, value: count, metricName: `${name}_count` });
-      return rows;
+type Labels = Record<string, string>;
+
+const labelsOf = ({ id, container }: Stats['mounts'][number]): { mount: string; container: string } => ({
+  mount: id.slice(0, 12),
+  container: container?.slice(0, 12) ?? '',
+});
+
+function histograms({ mounts, times }: Stats): object[] {
+  const byOperation = times.map(({ operation, ...rest }) => ({ labels: { operation }, ...rest }));
+  const byKind = mounts.flatMap((one) => one.times.map(({ kind, ...rest }) => ({ labels: { ...labelsOf(one), kind }, ...rest })));
+  return [
+    histogram(
+      'plyfs_operation_seconds',
+      `How long engines took to answer a FUSE request, by operation, of all mounts, ${SAMPLED}`,
+      byOperation,
+      1,
+    ),
+    // Every other boundary: it is a series for each, mount by mount.
+    histogram(
+      'plyfs_mount_operation_seconds',
+      `How long the engine took to answer a FUSE request, by kind of operation, ${SAMPLED}`,
+      byKind,
+      2,
+    ),
+  ];
+}
+
+/**
+ * prom-client's own histogram takes no counts that were made elsewhere. Engines count by powers of two of microseconds; one boundary in `step` of these is
+ * told.
+ */
+function histogram(name: string, help: string, rows: ({ labels: Labels } & Times)[], step: number): object {
+  const values = rows.flatMap(({ labels, buckets, sumMs }) => {
+    let count = 0;
+    const found: Values = [];
+    const below = (le: number | string): void => void found.push({ labels: { ...labels, le }, value: count, metricName: `${name}_bucket` });
+    buckets.forEach((more, i) => {
+      count += more;
+      if (i === buckets.length - 1) below('+Inf');
+      else if (i % step === 0) below(2 ** i / 1e6);
     });
-    return { name, help: SAMPLED, type: 'histogram', values, aggregator: 'sum' };
-  };
-  return { name, get: () => Promise.resolve(get()) };
+    found.push({ labels, value: sumMs / 1000, metricName: `${name}_sum` }, { labels, value: count, metricName: `${name}_count` });
+    return found;
+  });
+  return { name, get: () => Promise.resolve({ name, help, type: 'histogram', values, aggregator: 'sum' }) };
 }

@@ -7,6 +7,7 @@ import { describeImage } from '../images/inspect';
 import type { Containers } from '../mounts/containers';
 import type { Events } from '../mounts/events';
 import { bytes, type Keeper } from '../mounts/keeper';
+import { snapshotUsage } from '../mounts/snapshot-directories';
 import { importImage } from '../images/import';
 import { prune } from '../images/prune';
 import { fsck, usage } from '../images/store-work';
@@ -70,7 +71,7 @@ export function routes(daemon: Daemon): Route[] {
   return all;
 }
 
-function watchRoutes({ info, stats, hindrances, metrics }: Daemon): Route[] {
+function watchRoutes({ catalog, info, stats, hindrances, metrics }: Daemon): Route[] {
   return [
     route({
       method: 'GET',
@@ -106,7 +107,7 @@ function watchRoutes({ info, stats, hindrances, metrics }: Daemon): Route[] {
       summary: "The same for Prometheus, and requests to this API, in Prometheus' text format",
       answer: S.Metrics,
       fails: [],
-      handle: async () => metrics.text(info(), await stats()),
+      handle: async () => metrics.text(info(), await stats(), catalog.sizes()),
     }),
   ];
 }
@@ -298,7 +299,7 @@ function imageRoutes({ catalog, events }: Daemon): Route[] {
 
 const repairing = z.strictObject({ repair: S.yesOrNo });
 
-function storeRoutes({ catalog, containers, events }: Daemon): Route[] {
+function storeRoutes({ catalog, keeper, containers, events }: Daemon): Route[] {
   return [
     work({
       method: 'POST',
@@ -332,7 +333,8 @@ function storeRoutes({ catalog, containers, events }: Daemon): Route[] {
     work({
       method: 'POST',
       path: '/v1/fsck',
-      summary: 'Verifies catalog, indexes, objects and the directories of containers; `repair` removes what is damaged or left over',
+      summary:
+        'Verifies catalog, indexes, objects and the directories of containers and snapshots; `repair` removes what is damaged or left over',
       query: repairing,
       progress: S.FsckEvent,
       result: S.FsckResult,
@@ -343,14 +345,21 @@ function storeRoutes({ catalog, containers, events }: Daemon): Route[] {
     route({
       method: 'GET',
       path: '/v1/df',
-      summary: 'What the store holds, and what would be freed; `verbose` lists images, layers and containers',
+      summary: 'What the store holds, and what would be freed; `verbose` lists images, layers, containers and snapshots',
       query: z.strictObject({ verbose: S.yesOrNo }),
       answer: S.DiskUsage,
       fails: [],
       handle: async ({ query }) => {
         const isVerbose = query.verbose === 'true';
-        const [store, written] = await Promise.all([usage(catalog, isVerbose), containers.usage()]);
-        return { ...store, containers: written.row, ...(isVerbose && { containerList: written.list }) };
+        const [store, written, snapshots] = await Promise.all([
+          usage(catalog, isVerbose),
+          containers.usage(),
+          snapshotUsage(catalog, keeper.supervisor.blocking),
+        ]);
+        return {
+          ...{ ...store, containers: written.row, snapshots: snapshots.row },
+          ...(isVerbose && { containerList: written.list, snapshotList: snapshots.list }),
+        };
       },
     }),
   ];

@@ -73,6 +73,9 @@ export const Health = name('Health', z.strictObject({ alive: z.literal(true) }))
 export const Readiness = name('Readiness', z.strictObject({ ready: z.literal(true) }));
 export const Metrics = name('Metrics', z.string());
 
+const times = { buckets: z.array(count), sumMs: z.number() };
+const kind = z.enum(['lookup', 'attributes', 'list', 'open', 'read', 'write', 'change', 'other']);
+
 export const Stats = name(
   'Stats',
   z.strictObject({
@@ -92,9 +95,10 @@ export const Stats = name(
         nodesRead: count,
         directoriesRead: count,
         copiedUp: z.strictObject({ files: count, bytes: count }),
+        times: z.array(z.strictObject({ kind, ...times })),
       }),
     ),
-    times: z.array(z.strictObject({ operation: text, buckets: z.array(count), sumMs: z.number() })),
+    times: z.array(z.strictObject({ operation: text, ...times })),
   }),
 );
 
@@ -121,6 +125,7 @@ export const Mount = name(
     options: text,
     driver,
     container: text.nullable(),
+    snapshot: text.nullable(),
     createdAt: time,
     state: z.enum(['mounted', 'failed']),
   }),
@@ -222,7 +227,7 @@ export const Pruned = name(
 );
 
 const FsckProblem = z.strictObject({
-  kind: z.enum(['catalog', 'layer', 'object', 'container', 'leftover']),
+  kind: z.enum(['catalog', 'layer', 'object', 'container', 'snapshot', 'leftover']),
   name: text,
   message: text,
   repaired: z.boolean(),
@@ -239,7 +244,7 @@ export const FsckResult = name(
   z.strictObject({
     ok: z.boolean(),
     problems: z.array(FsckProblem),
-    checked: z.strictObject({ layers: count, objects: count, containers: count, bytes: count }),
+    checked: z.strictObject({ layers: count, objects: count, containers: count, snapshots: count, bytes: count }),
   }),
 );
 
@@ -255,9 +260,13 @@ export const DiskUsage = name(
     containers: UsageRow,
     layers: UsageRow,
     objects: UsageRow,
+    snapshots: UsageRow,
     imageList: z.array(z.strictObject({ id, name: text.nullable(), containers: count, ...shares })).exactOptional(),
     layerList: z.array(z.strictObject({ id, kind: z.enum(['directory', 'imported']), images: count, ...shares })).exactOptional(),
     containerList: z.array(z.strictObject({ id, name: text, state: text, size: count })).exactOptional(),
+    snapshotList: z
+      .array(z.strictObject({ key: text, kind: z.enum(['active', 'view', 'committed']), parent: text.nullable(), size: count }))
+      .exactOptional(),
   }),
 );
 

@@ -102,11 +102,19 @@ export interface MountStats {
   directoriesRead: number;
   /** files whose data were copied to the upper directory */
   copiedUp: { files: number; bytes: number };
+  /** none of a kind that was never timed */
+  times: KindTimes[];
 }
 
+/** LOOKUP; asking about a file; listing; opening and closing; reading; writing data and having them on disk; changing names and attributes; FORGET and what is rare. */
+export type Kind = 'lookup' | 'attributes' | 'list' | 'open' | 'read' | 'write' | 'change' | 'other';
+
+export type KindTimes = { kind: Kind } & Times;
+
+export type OperationTimes = { operation: string } & Times;
+
 /** One request in 17 is timed, without the time for which it waited for a slow job. */
-export interface OperationTimes {
-  operation: string;
+export interface Times {
   /** [i]: requests that took less than 2^i microseconds, and are in no bucket before; the last one has the rest */
   buckets: number[];
   sumMs: number;
@@ -136,6 +144,8 @@ export interface Mount {
   driver: Driver;
   /** the container it belongs to */
   container: string | null;
+  /** the key of containerd's snapshot that it belongs to */
+  snapshot: string | null;
   createdAt: string;
   state: 'mounted' | 'failed';
 }
@@ -435,14 +445,14 @@ export interface Pruned {
   images: string[];
   layers: string[];
   objects: number;
-  /** what an import left that was killed */
+  /** what an import left that was killed, or a snapshot that was not finished */
   leftovers: number;
-  /** freed: contents, indexes, framings, leftovers */
+  /** freed: contents, indexes, framings, what imports left */
   bytes: number;
 }
 
 export interface FsckProblem {
-  kind: 'catalog' | 'layer' | 'object' | 'container' | 'leftover';
+  kind: 'catalog' | 'layer' | 'object' | 'container' | 'snapshot' | 'leftover';
   /** id, digest, name or path */
   name: string;
   message: string;
@@ -455,12 +465,12 @@ export type FsckEvent = { type: 'progress'; bytes: number; total: number } | { t
 export interface FsckResult {
   ok: boolean;
   problems: FsckProblem[];
-  checked: { layers: number; objects: number; containers: number; bytes: number };
+  checked: { layers: number; objects: number; containers: number; snapshots: number; bytes: number };
 }
 
 export interface UsageRow {
   total: number;
-  /** images: a container is made of it; containers: it runs; layers: an image has it; objects: a layer has it */
+  /** images: a container is made of it; containers: it runs; layers: an image has it; objects: a layer has it; snapshots: active, a view, or below one of these */
   active: number;
   /** bytes of files */
   size: number;
@@ -474,8 +484,11 @@ export interface DiskUsage {
   containers: UsageRow;
   layers: UsageRow;
   objects: UsageRow;
+  /** containerd's */
+  snapshots: UsageRow;
   /** `unique` goes with it, `shared` others have too */
   imageList?: { id: string; name: string | null; containers: number; size: number; shared: number; unique: number }[];
   layerList?: { id: string; kind: 'directory' | 'imported'; images: number; size: number; shared: number; unique: number }[];
   containerList?: { id: string; name: string; state: string; size: number }[];
+  snapshotList?: { key: string; kind: 'active' | 'view' | 'committed'; parent: string | null; size: number }[];
 }

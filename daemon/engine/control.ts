@@ -52,6 +52,8 @@ export interface MountRequest {
   level: number;
   /** the sender's own note: `list` has it again */
   tag?: string;
+  /** what lines of the log are to call it: the id that people know; absent: the engine's own number */
+  name?: string;
   /** to an engine that mounts by itself: what the mount is to be said to be of */
   source?: string;
   /** to an engine: duplicates of the device descriptors come with the answer, as with that to `devices` */
@@ -145,11 +147,17 @@ export interface CountedMount {
   directoriesRead: number;
   copiedFiles: number;
   copiedBytes: number;
+  /** absent: an engine that was started before there were any */
+  times?: ({ kind: CountedKind } & Times)[];
 }
 
-/** How long an operation's handler took, of the requests that were timed (overlay/counters.ts, TIMED_ONE_IN). */
-export interface CountedTimes {
-  operation: string;
+/** Kinds of operations (protocol/operations.ts, Kind). */
+export type CountedKind = 'lookup' | 'attributes' | 'list' | 'open' | 'read' | 'write' | 'change' | 'other';
+
+export type CountedTimes = { operation: string } & Times;
+
+/** How long handlers took, of the requests that were timed (overlay/counters.ts, TIMED_ONE_IN). */
+interface Times {
   /** [i]: those that took less than 2^i microseconds and are in no bucket before; the last one has the rest */
   buckets: number[];
   sumMs: number;

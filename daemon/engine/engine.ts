@@ -26,6 +26,7 @@ import {
 } from './control';
 import { closeAll, ControlChannel, type Outcome } from './control-channel';
 import { Crew } from './crew';
+import { mountName } from './mount-names';
 import { mountedAt } from './mounted';
 import { Mounting, MountDeclined, MountRefused, Taken } from './mounting';
 import { loadOverlay } from './overlay';
@@ -220,7 +221,10 @@ export class Engine {
     } catch (error) {
       if (!(error instanceof Taken)) closeAll(descriptors);
       const reason = error instanceof Taken ? error.reason : error;
-      this.log.error({ err: reason, mountpoint: shown(request.mountpoint) }, 'cannot serve a mount');
+      this.log.error(
+        { err: reason, ...(request.name !== undefined && { mount: request.name }), mountpoint: shown(request.mountpoint) },
+        'cannot serve a mount',
+      );
       const message = reason instanceof Error ? reason.message : String(reason);
       return { ok: false, error: message, ...(reason instanceof MountDeclined && { declined: true }) };
     } finally {
@@ -229,7 +233,8 @@ export class Engine {
     }
   }
 
-  private begin({ options, mountpoint, dev, writable, level, tag, imported }: MountRequest, descriptors: readonly number[]): number {
+  private begin(request: MountRequest, descriptors: readonly number[]): number {
+    const { options, mountpoint, dev, writable, level, tag, name, imported } = request;
     if (this.ending) throw new MountRefused('the engine is ending');
     if (this.level !== undefined && this.level !== level) {
       throw new MountRefused(
@@ -245,13 +250,14 @@ export class Engine {
     const [upper = -1, work = -1] = directories.slice(layers.length + (imported === undefined ? 0 : 1));
     const store = imported && { imported: { objectsFd: directories[layers.length], ids: imported } };
     const wanted = options.transport ?? this.options.transport;
-    const index = this.mounting.begin(options, { device, layers, upper, work, ...store }, level, wanted);
+    const index = this.mounting.begin(options, { device, layers, upper, work, ...store }, { level, wanted, name });
     this.level = level;
     this.hadMount = true;
     this.mounts.set(index, { index, mountpoint, dev, level, layers: layers.length, writable, ...(tag !== undefined && { tag }) });
     const { ignored } = options;
-    this.log.info({ mount: index, mountpoint: shown(mountpoint), layers: layers.length, writable, depth: level }, 'mounted');
-    if (ignored.length > 0) this.log.debug({ mount: index, ignored }, 'mount options that were ignored');
+    const mount = mountName(this.memory, index);
+    this.log.info({ mount, mountpoint: shown(mountpoint), layers: layers.length, writable, depth: level }, 'mounted');
+    if (ignored.length > 0) this.log.debug({ mount, ignored }, 'mount options that were ignored');
     return index;
   }
 
@@ -263,7 +269,7 @@ export class Engine {
     if (transport.used === 'dev' && wanted === 'uring') throw new MountRefused(`transport=uring cannot be had: ${transport.why}`);
     if (transport.used === this.lastTransport?.used && transport.why === this.lastTransport.why) return;
     this.lastTransport = transport;
-    this.log.info({ mount, transport: transport.used }, `transport: ${transport.used}: ${transport.why}`);
+    this.log.info({ mount: mountName(this.memory, mount), transport: transport.used }, `transport: ${transport.used}: ${transport.why}`);
   }
 
   private list({ after = -1 }: ListRequest): Outcome {
@@ -355,7 +361,7 @@ export class Engine {
   private ended(mount: EngineMount): void {
     this.mounts.delete(mount.index);
     this.mounting.end(mount.index);
-    this.log.info({ mount: mount.index, mountpoint: shown(mount.mountpoint) }, 'unmounted');
+    this.log.info({ mount: mountName(this.memory, mount.index), mountpoint: shown(mount.mountpoint) }, 'unmounted');
     this.control.tell({ ok: true, ended: mount.index });
     if (this.mounts.size === 0) this.level = undefined;
   }
@@ -365,11 +371,15 @@ export class Engine {
   /** Takes the mountpoint away, if what is mounted there is still ours. Whoever mounted may have done so in another mount namespace. */
   private unmount({ mountpoint, dev, index }: EngineMount): void {
     if (mountedAt(mountpoint)?.dev !== dev) {
-      this.log.info({ mount: index, mountpoint: shown(mountpoint) }, 'not to be seen from here: it stays, and is dead');
+      this.log.info(
+        { mount: mountName(this.memory, index), mountpoint: shown(mountpoint) },
+        'not to be seen from here: it stays, and is dead',
+      );
       return;
     }
     const result = native.umount(Buffer.from(mountpoint, 'latin1'), MNT_DETACH);
-    if (result < 0) this.log.error({ mount: index, mountpoint: shown(mountpoint), errno: -result }, 'cannot unmount');
+    if (result < 0)
+      this.log.error({ mount: mountName(this.memory, index), mountpoint: shown(mountpoint), errno: -result }, 'cannot unmount');
   }
 
   /** The engine lives for its mounts: it ends with the last of them, unless it is supervised. Before the first one it waits for whoever started it. */

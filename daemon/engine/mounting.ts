@@ -13,6 +13,7 @@ import { type Capabilities, DEFAULT_WISHES, negotiate, type Negotiation } from '
 import { type Buffers, makeBuffers } from './channel';
 import type { TransportInfo } from './control';
 import { Interrupts } from './interrupts';
+import { nameMount } from './mount-names';
 import type { ImportedLayers, MountSpec, Overlay, ViewSpec } from './overlay';
 import { mayPassThrough, mayUseTrusted } from './privileges';
 import { ringBytes, RING_PAGES } from './ring';
@@ -33,6 +34,12 @@ export interface MountDescriptors {
   imported?: ImportedLayers;
   upper: number;
   work: number;
+}
+
+export interface MountTerms {
+  level: number;
+  wanted: Wanted;
+  name: string | undefined;
 }
 
 /** What the mounting needs to know of the workers. */
@@ -69,7 +76,7 @@ export class Mounting {
   }
 
   /** Returns the mount's index; the workers attach to it. Throws for the user, and then the descriptors are still the caller's. */
-  begin(options: MountOptions, { device, layers, imported, upper, work }: MountDescriptors, level: number, wanted: Wanted): number {
+  begin(options: MountOptions, { device, layers, imported, upper, work }: MountDescriptors, { level, wanted, name }: MountTerms): number {
     const asked = this.choose(wanted);
     if (asked.used === 'uring') this.startAll();
     const [agreed, transport] = this.receiveInit(device, options, asked, wanted);
@@ -88,6 +95,7 @@ export class Mounting {
     const mount = this.overlay.setUpMount(this.context, spec);
     // From here on the descriptors are the mount's.
     try {
+      nameMount(this.context.table.memory, mount, name);
       this.answerInit(device, agreed);
       this.settle(mount, device, agreed.capabilities);
       this.openChannels(mount, device);

@@ -18,9 +18,11 @@ import { ASIDE, Decoder } from '../protocol/decode';
 import { Encoder } from '../protocol/encode';
 import { Notifier, STORE_DATA } from '../protocol/notify';
 import { InHeader, InterruptIn } from '../protocol/layout';
+import type { Kind } from '../protocol/operations';
 import { type Channel, type CloneChannel, GONE, NOTHING } from './channel';
 import { Clock } from './clock';
 import { Interrupts, isDying } from './interrupts';
+import { mountName } from './mount-names';
 import type { ServedOperations } from './overlay';
 import { EngineMountWord, mountRecord, workerSlot } from './words';
 
@@ -143,12 +145,12 @@ export class Session {
     epochs.enter();
     try {
       const answer = decoder.dispatch(served.operations, encoder, reply, replyCapacity);
-      if (answer !== ASIDE) this.count(decoder.message.opcode);
+      if (answer !== ASIDE) this.count(decoder.message.opcode, decoder.row.kind);
       return answer;
     } catch (error) {
       this.abandon(served, context.job);
-      this.count(decoder.message.opcode);
-      return decoder.fail(encoder, reply, replyCapacity, -this.errnoOf(error));
+      this.count(decoder.message.opcode, decoder.row.kind);
+      return decoder.fail(encoder, reply, replyCapacity, -this.errnoOf(served, error));
     } finally {
       epochs.leave();
       Atomics.store(i32, slot + WorkerSlot.BUSY_SINCE, 0);
@@ -157,22 +159,18 @@ export class Session {
   }
 
   /** It is answered; one in some is timed, without the time for which it was set aside. */
-  private count(given: number): void {
+  private count(given: number, kind: Kind): void {
     const { counters } = this.context;
     const opcode = given < OPCODES ? given : 0;
     counters.words[counters.at + Count.OPCODES + opcode]++;
     if (opcode === Opcode.LOOKUP && !counters.missed) counters.words[counters.at + Count.LOOKUP_HITS]++;
-    if (this.i32[this.slot + WorkerSlot.SERVED] % TIMED_ONE_IN === 0) counters.time(opcode, this.clock.sinceLast());
+    if (this.i32[this.slot + WorkerSlot.SERVED] % TIMED_ONE_IN === 0) counters.time(opcode, kind, this.clock.sinceLast());
   }
 
   /** What a handler threw, as the caller sees it. What nobody expected is EIO and a line in the log. */
-  private errnoOf(error: unknown): number {
+  private errnoOf({ mount }: Served, error: unknown): number {
     if (error instanceof TableFull) return Errno.ENOMEM;
-    const { row, message } = this.decoder;
-    this.log.error(
-      { err: error, operation: row.name, unique: unique(message.uniqueLow, message.uniqueHigh), node: message.node },
-      'a request failed',
-    );
+    this.log.error({ ...this.requestOf(mount), err: error, node: this.decoder.message.node }, 'a request failed');
     return Errno.EIO;
   }
 
@@ -186,11 +184,14 @@ export class Session {
       epochs.leave();
     }
     if (sent === -Errno.ENOENT || sent === -Errno.ENODEV) return;
+    this.log.error({ ...this.requestOf(served.mount), errno: -sent }, 'the kernel refused an answer');
+  }
+
+  /** What was decoded last, for the log. */
+  private requestOf(mount: number): object {
     const { row, message } = this.decoder;
-    this.log.error(
-      { errno: -sent, operation: row.name, unique: unique(message.uniqueLow, message.uniqueHigh) },
-      'the kernel refused an answer',
-    );
+    const name = mountName(this.context.table.memory, mount);
+    return { mount: name, operation: row.name, unique: unique(message.uniqueLow, message.uniqueHigh) };
   }
 
   // ---- requests set aside ------------------------------------------------------------------------------------------------------------

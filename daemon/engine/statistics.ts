@@ -1,12 +1,15 @@
 /** What the workers have counted (overlay/counters.ts), put together by the main thread when the daemon asks. */
-import { blockOf, Count, Counters, OPCODES, Times, timesOf } from '../overlay/counters';
+import { blockOf, Count, Counters, OPCODES, Times, timesIn, timesOf } from '../overlay/counters';
 import { Limits, WorkerSlot } from '../overlay/table/layout';
 import type { Memory } from '../overlay/table/memory';
 import { InitRequest } from '../protocol/negotiation';
 import { Message } from '../protocol/reader';
 import { makeRows } from '../protocol/rows';
-import type { CountedMount, CountedTimes } from './control';
+import type { CountedKind, CountedMount, CountedTimes } from './control';
 import { EngineMountWord, mountRecord, workerSlot } from './words';
+
+/** By Kind. */
+const KINDS: readonly CountedKind[] = ['other', 'lookup', 'attributes', 'list', 'open', 'read', 'write', 'change'];
 
 export class Statistics {
   private readonly workers: (Counters | undefined)[] = [];
@@ -34,6 +37,7 @@ export class Statistics {
       directoriesRead: sum(Count.DIRECTORY_LOADS),
       copiedFiles: sum(Count.COPIED_FILES),
       copiedBytes: sum(Count.COPIED_BYTES),
+      times: KINDS.map((kind, i) => ({ kind, ...timesAt(sum, timesIn(0, i)) })).filter(isAny),
     };
   }
 
@@ -41,11 +45,10 @@ export class Statistics {
     const all = this.counters();
     const found: CountedTimes[] = [];
     for (let opcode = 0; opcode < OPCODES; opcode++) {
-      const sum = (word: number): number => all.reduce((total, { words }) => total + words[timesOf(opcode) + word], 0);
-      const buckets = Array.from({ length: Times.BUCKETS }, (_, i) => sum(i));
-      if (buckets.some((count) => count > 0)) found.push({ operation: this.name(opcode), buckets, sumMs: sum(Times.SUM) });
+      const sum = (word: number): number => all.reduce((total, { words }) => total + words[word], 0);
+      found.push({ operation: this.name(opcode), ...timesAt(sum, timesOf(opcode)) });
     }
-    return found;
+    return found.filter(isAny);
   }
 
   private counters(): Counters[] {
@@ -61,3 +64,10 @@ export class Statistics {
     return this.names[opcode] ?? 'unknown';
   }
 }
+
+/** `sum` has the workers' words together. */
+function timesAt(sum: (word: number) => number, at: number): { buckets: number[]; sumMs: number } {
+  return { buckets: Array.from({ length: Times.BUCKETS }, (_, i) => sum(at + i)), sumMs: sum(at + Times.SUM) };
+}
+
+const isAny = ({ buckets }: { buckets: number[] }): boolean => buckets.some((count) => count > 0);

@@ -15,6 +15,7 @@ import { WorkerContext } from '../overlay/worker';
 import { Affinity } from './affinity';
 import { Clock } from './clock';
 import { type Buffers, CloneChannel, makeBuffers } from './channel';
+import { mountName } from './mount-names';
 import { loadOverlay, type Overlay } from './overlay';
 import { mayLowerItself } from './privileges';
 import { Ring, Turn } from './ring';
@@ -246,7 +247,7 @@ class Worker {
       this.context.counters.at = blockOf(mount);
       return operations.readAhead?.() === true;
     } catch (error) {
-      if (!(error instanceof TableFull)) this.log.error({ err: error, mount }, 'reading ahead failed');
+      if (!(error instanceof TableFull)) this.log.error({ err: error, mount: mountName(this.memory, mount) }, 'reading ahead failed');
       return false;
     }
   }
@@ -396,7 +397,7 @@ class Worker {
     try {
       ring.lend(mount, fd, queues[worker - 1], this.ringCapacity(mount));
     } catch (error) {
-      this.log.error({ err: error, mount }, 'cannot lend entries to an io_uring queue');
+      this.log.error({ err: error, mount: mountName(this.memory, mount) }, 'cannot lend entries to an io_uring queue');
       this.refused(mount, -Errno.ENOMEM);
     }
     ring.announce(mount);
@@ -424,7 +425,7 @@ class Worker {
   /** An entry came back: with the end of its mount, or because the kernel does not take it. */
   private returned(mount: number, result: number): void {
     if (result !== -Errno.ENOTCONN && result !== -Errno.ECONNABORTED) {
-      this.log.warn({ mount, errno: -result }, 'the kernel gave an io_uring entry back');
+      this.log.warn({ mount: mountName(this.memory, mount), errno: -result }, 'the kernel gave an io_uring entry back');
       this.refused(mount, result);
     }
     if (this.leaving > 0) this.leaveQuiet();

@@ -1,11 +1,13 @@
 /**
- * Verifies the store: catalog, layers' indexes and framings, objects by their hashes, containers' directories. In a thread of its own (store-thread.ts), with a
+ * Verifies the store: catalog, layers' indexes and framings, objects by their hashes, containers' and snapshots' directories. In a thread of its own (store-thread.ts), with a
  * read-only connection: imports and containers go on meanwhile, and what they are about to write is no fault.
  */
 import { createHash } from 'node:crypto';
 import fs from 'node:fs';
 import { join } from 'node:path';
 import type { FsckEvent, FsckProblem, Layer } from '../api/types';
+import { HALF_MADE, HALF_REMOVED } from '../mounts/containers';
+import type { SnapshotKind } from '../store/snapshots';
 import { type Connection, openReadOnly } from '../store/database';
 import { StoreError } from '../store/errors';
 import { readFraming } from '../store/framing';
@@ -18,8 +20,19 @@ export interface Checked {
   layers: number;
   objects: number;
   containers: number;
+  snapshots: number;
   bytes: number;
 }
+
+interface SnapshotRow {
+  number: number;
+  key: string;
+  kind: SnapshotKind;
+  /** as it was committed */
+  inodes: number | null;
+}
+
+const SNAPSHOTS = 'SELECT seq AS number, key, kind, inodes FROM snapshots';
 
 interface LayerRow extends Pick<Layer, 'id' | 'kind' | 'treeDigest'> {
   seq: number;
@@ -40,7 +53,7 @@ export function checkStore(root: string, cancelled: Int32Array, tell: (event: Fs
 class Check {
   private readonly objects: Objects;
   private readonly buffer = Buffer.alloc(BUFFER);
-  private readonly checked: Checked = { layers: 0, objects: 0, containers: 0, bytes: 0 };
+  private readonly checked: Checked = { layers: 0, objects: 0, containers: 0, snapshots: 0, bytes: 0 };
   private told = 0;
   private total = 0;
 
@@ -60,6 +73,8 @@ class Check {
     this.contents();
     this.strays();
     for (const container of this.containers()) this.container(container);
+    for (const snapshot of this.snapshots()) this.snapshot(snapshot);
+    this.strangers();
     return this.checked;
   }
 
@@ -230,6 +245,59 @@ class Check {
       }
     }
   }
+
+  // ---- snapshots ---------------------------------------------------------------------------------------------------------------------------------
+
+  private snapshots(): SnapshotRow[] {
+    return this.db.prepare<[], SnapshotRow>(`${SNAPSHOTS} ORDER BY seq`).all();
+  }
+
+  private snapshot(snapshot: SnapshotRow): void {
+    this.checked.snapshots++;
+    if (this.faultIn(snapshot) === undefined) return;
+    // It may have been committed or removed meanwhile, or be about to be, or to be made: then its directory has another name for a moment.
+    const now = this.db.prepare<[number], SnapshotRow>(`${SNAPSHOTS} WHERE seq = ?`).get(snapshot.number);
+    const halves = [HALF_MADE, HALF_REMOVED].map((half) => this.snapshotDirectory(snapshot.number) + half);
+    if (now === undefined || halves.some((half) => fs.existsSync(half))) return;
+    const fault = this.faultIn(now);
+    if (fault !== undefined) this.problem('snapshot', now.key, fault);
+  }
+
+  private faultIn({ number, kind, inodes }: SnapshotRow): string | undefined {
+    const directory = this.snapshotDirectory(number);
+    for (const part of kind === 'active' ? ['fs', 'work', 'merged'] : ['fs', 'merged']) {
+      const path = join(directory, part);
+      try {
+        if (!fs.lstatSync(path).isDirectory()) throw new Error('it is no directory');
+        if (part === 'merged') continue; // what is mounted there is none of the store
+        walk(path);
+        const found = kind === 'committed' ? inodesIn(path) : undefined;
+        if (found !== undefined && found !== inodes)
+          throw new Error(`it has ${found} files and directories, and had ${inodes} when it was committed: somebody has changed it`);
+      } catch (error) {
+        return `${path}: ${(error as Error).message}`;
+      }
+    }
+    return undefined;
+  }
+
+  /** Directories without a row. `<n>.new` and `<n>.removing` are looked for by plyd, which knows those that it is about. */
+  private strangers(): void {
+    const directory = join(this.root, 'snapshots');
+    if (!fs.existsSync(directory)) return;
+    const known = this.db.prepare<[string]>('SELECT 1 FROM snapshots WHERE seq = ?');
+    for (const name of fs.readdirSync(directory)) {
+      const path = join(directory, name);
+      if (name.endsWith(HALF_MADE) || name.endsWith(HALF_REMOVED) || known.get(name) !== undefined) continue;
+      if (fs.existsSync(path))
+        // its row goes when it has another name
+        this.problem('snapshot', path, 'no snapshot of the catalog has this directory: it stays. Put ply.db back, or delete it');
+    }
+  }
+
+  private snapshotDirectory(number: number): string {
+    return join(this.root, 'snapshots', String(number));
+  }
 }
 
 /** Nobody waits for the answer any more. */
@@ -249,3 +317,28 @@ function walk(directory: string): void {
 }
 
 const SLASH = Buffer.from('/');
+
+/** As containerd counts: every inode once, the root too; undefined: a path in there is too long to be looked at from outside. */
+function inodesIn(root: string): number | undefined {
+  let found = 1;
+  const linked = new Set<bigint>();
+  const pending = [Buffer.from(root)];
+  for (let next = pending.pop(); next !== undefined; next = pending.pop()) {
+    try {
+      for (const entry of fs.readdirSync(next, { withFileTypes: true, encoding: 'buffer' })) {
+        const path = Buffer.concat([next, SLASH, entry.name]);
+        if (entry.isDirectory()) pending.push(path);
+        else {
+          const { nlink, ino } = fs.lstatSync(path, { bigint: true });
+          if (nlink > 1n && linked.has(ino)) continue;
+          if (nlink > 1n) linked.add(ino);
+        }
+        found++;
+      }
+    } catch (error) {
+      if ((error as NodeJS.ErrnoException).code === 'ENAMETOOLONG') return undefined;
+      throw error;
+    }
+  }
+  return found;
+}

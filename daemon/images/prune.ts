@@ -9,6 +9,7 @@ import { rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { Pruned } from '../api/types';
 import { pauseAt } from '../mounts/pause';
+import { sweepSnapshots } from '../mounts/snapshot-directories';
 import { type Catalog, CatalogError, removeLayer, sweepLayers } from '../store';
 import { sweepExports } from './export';
 import { scratchLeft } from './scratch';
@@ -98,7 +99,7 @@ export async function removeStrays({ objects, objectRows }: Catalog): Promise<Re
   return total;
 }
 
-/** What is left in tmp/ and layers/. */
+/** What is left in tmp/, layers/ and snapshots/, and of exports. */
 export async function removeLeftovers(catalog: Catalog): Promise<Removed> {
   const total = { count: 0, bytes: 0 };
   for (const path of scratchLeft(catalog.root)) {
@@ -106,7 +107,8 @@ export async function removeLeftovers(catalog: Catalog): Promise<Removed> {
     total.count++;
     await rm(path, { recursive: true, force: true });
   }
-  total.count += sweepLayers(catalog).length + (await sweepExports(catalog.root)).length;
+  const swept = [sweepLayers(catalog), await sweepExports(catalog.root), await sweepSnapshots(catalog)];
+  for (const { length } of swept) total.count += length;
   return total;
 }
 

@@ -1,12 +1,14 @@
 /** fsck and df, from plyd's side. */
 import { join } from 'node:path';
 import { Worker } from 'node:worker_threads';
-import type { DiskUsage, FsckEvent, FsckProblem, FsckResult } from '../api/types';
+import type { FsckEvent, FsckProblem, FsckResult } from '../api/types';
+import { snapshotsLeft } from '../mounts/snapshot-directories';
 import { type Catalog, strayLayers } from '../store';
 import type { Checked } from './fsck';
 import { removeLeftovers, removeStrays } from './prune';
 import { scratchLeft } from './scratch';
 import type { StoreTask } from './store-thread';
+import type { StoreUsage } from './usage';
 
 const THREAD = join(__dirname, 'store-thread.js');
 
@@ -29,7 +31,7 @@ function run<T>(task: StoreTask, take: (event: FsckEvent) => void, signal?: Abor
   }).finally(() => signal?.removeEventListener('abort', abort));
 }
 
-export function usage(catalog: Catalog, verbose: boolean): Promise<Omit<DiskUsage, 'containers' | 'containerList'>> {
+export function usage(catalog: Catalog, verbose: boolean): Promise<StoreUsage> {
   return run({ kind: 'usage', root: catalog.root, verbose }, () => undefined);
 }
 
@@ -51,7 +53,7 @@ export async function fsck(
     take,
     signal,
   );
-  const left = [...scratchLeft(catalog.root), ...strayLayers(catalog).map((id) => join(catalog.layerDirectory(id)))];
+  const left = [...scratchLeft(catalog.root), ...strayLayers(catalog).map((id) => catalog.layerDirectory(id)), ...snapshotsLeft(catalog)];
   for (const path of left) problems.push({ kind: 'leftover', name: path, message: 'nothing refers to it', repaired: false });
   if (repair) await mend(catalog, problems);
   for (const problem of problems) progress?.({ type: 'problem', problem });

@@ -19,8 +19,11 @@ const TABLES = `
 
 type Verbose = Required<Pick<DiskUsage, 'imageList' | 'layerList'>>;
 
-/** Without the containers' uppers, which plyd measures. In a thread (store-thread.ts). */
-export function storeUsage(root: string, verbose: boolean): Omit<DiskUsage, 'containers' | 'containerList'> {
+/** What DiskUsage has of the store itself; containers' uppers and snapshots are measured by plyd. */
+export type StoreUsage = Omit<DiskUsage, 'containers' | 'containerList' | 'snapshots' | 'snapshotList'>;
+
+/** In a thread (store-thread.ts). */
+export function storeUsage(root: string, verbose: boolean): StoreUsage {
   const db = openReadOnly(join(root, 'ply.db'), CATALOG);
   try {
     db.pragma('temp_store = FILE');

@@ -44,7 +44,7 @@ function mountStats(
   row: { id: string; mountpoint: string; container: string | null },
   counted: Counted['counted'][number],
 ): Stats['mounts'][number] {
-  const { operations, opensPassthrough, opensServed, lookupHits, nodesRead, directoriesRead, copiedFiles, copiedBytes } = counted;
+  const { operations, opensPassthrough, opensServed, lookupHits, nodesRead, directoriesRead, copiedFiles, copiedBytes, times } = counted;
   return {
     id: row.id,
     mountpoint: row.mountpoint,
@@ -55,6 +55,7 @@ function mountStats(
     nodesRead,
     directoriesRead,
     copiedUp: { files: copiedFiles, bytes: copiedBytes },
+    times: times ?? [],
   };
 }
 

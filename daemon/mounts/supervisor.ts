@@ -261,6 +261,7 @@ export class Supervisor {
         writable: upper >= 0,
         level,
         tag: JSON.stringify(tag),
+        name: plan.id,
         ...(imported && { imported: imported.ids }),
         ...(driver === undefined ? { devices: true } : { source: sourceOf(shown(plan.options.fsname ?? 'plyfs'), level) }),
       };

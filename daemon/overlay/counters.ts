@@ -2,9 +2,11 @@
  * What a worker counts. The counters are 64-bit floating-point words in the arena, so they are exact up to 2^53 and never run over; each is written
  * by one worker only, with a plain increment, and read by the main thread whenever somebody asks.
  *
- * A worker has a block for each mount, and one for the times that operations take, which are of all mounts. A mount's block begins with the serial of
- * the mount that it counts for: mount records are used again, and a block is not before its worker has seen the new mount.
+ * A worker has a block for each mount, and one of all mounts. A mount's block begins with the serial of the mount that it counts for: mount records
+ * are used again, and a block is not before its worker has seen the new mount. Times are kept by opcode for all mounts, and for each mount by kind of
+ * operation: by opcode that would be 13 KiB for each mount and worker, and hundreds of series for each mount in Prometheus.
  */
+import type { Kind } from '../protocol/operations';
 import { Limits } from './table/layout';
 import type { Memory } from './table/memory';
 
@@ -24,13 +26,15 @@ export const enum Count {
   LOOKUP_HITS = 7,
   /** and up: requests by opcode */
   OPCODES = 16,
-  SIZE = 80,
+  /** and up: times by kind of operation */
+  TIMES = 80,
+  SIZE = 280,
 }
 
 /** Opcodes that are counted; another one (CUSE_INIT) counts as 0. */
 export const OPCODES = 64;
 
-/** Of an opcode's times: buckets by powers of two of microseconds, then the sum in milliseconds. */
+/** Of an opcode's or a kind's times: buckets by powers of two of microseconds, then the sum in milliseconds. */
 export const enum Times {
   /** bucket i has what took less than 2^i microseconds, and no earlier one has; the last has the rest */
   BUCKETS = 24,
@@ -44,8 +48,9 @@ export const TIMED_ONE_IN = 17;
 const BLOCK_WORDS = Limits.MAX_MOUNTS * Count.SIZE + OPCODES * Times.SIZE;
 const BLOCK_PAGES = Math.ceil((BLOCK_WORDS * 8) / Limits.PAGE_BYTES);
 
-/** Where a mount's block, or an opcode's times, begin in Counters.words. */
+/** Where a mount's block, its times of a kind, or an opcode's times of all mounts begin in Counters.words. */
 export const blockOf = (mount: number): number => mount * Count.SIZE;
+export const timesIn = (block: number, kind: number): number => block + Count.TIMES + kind * Times.SIZE;
 export const timesOf = (opcode: number): number => Limits.MAX_MOUNTS * Count.SIZE + opcode * Times.SIZE;
 
 export class Counters {
@@ -86,11 +91,15 @@ export class Counters {
   }
 
   /** A request was answered by a handler that took so long. */
-  time(opcode: number, milliseconds: number): void {
+  time(opcode: number, kind: Kind, milliseconds: number): void {
+    const { words } = this;
     const us = Math.min(milliseconds * 1000, 0x7fffffff) | 0;
     const bucket = Math.min(32 - Math.clz32(us), Times.BUCKETS - 1);
-    const at = timesOf(opcode);
-    this.words[at + bucket]++;
-    this.words[at + Times.SUM] += milliseconds;
+    const ofAll = timesOf(opcode);
+    const ofMount = timesIn(this.at, kind);
+    words[ofAll + bucket]++;
+    words[ofAll + Times.SUM] += milliseconds;
+    words[ofMount + bucket]++;
+    words[ofMount + Times.SUM] += milliseconds;
   }
 }

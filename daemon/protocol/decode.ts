@@ -3,7 +3,7 @@ import { Errno } from '../errno';
 import { UNIQUE_RESEND_HIGH } from './abi';
 import type { Encoder } from './encode';
 import { InitRequest, type Negotiation } from './negotiation';
-import { type Operations, SET_ASIDE } from './operations';
+import { Kind, type Operations, SET_ASIDE } from './operations';
 import { Answer, Message } from './reader';
 import { makeRows, type Row } from './rows';
 
@@ -14,6 +14,7 @@ export const ASIDE = -1;
 const BROKEN: Row = {
   name: 'broken',
   opcode: 0,
+  kind: Kind.OTHER,
   size: 0,
   answer: Answer.NONE,
   operation: null,

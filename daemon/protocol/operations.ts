@@ -12,6 +12,23 @@
  * Other numbers are unsigned. A handle (fh) that cannot be ours, 2^53 or more, is -1.
  */
 
+/** What an operation is to people who look at statistics (rows.ts says which is which). */
+export const enum Kind {
+  /** what the kernel tells on its own (FORGET), and what is rare or refused */
+  OTHER = 0,
+  LOOKUP = 1,
+  /** asking about a file */
+  ATTRIBUTES = 2,
+  LIST = 3,
+  /** and closing */
+  OPEN = 4,
+  READ = 5,
+  /** data, and having them on disk */
+  WRITE = 6,
+  /** names and attributes */
+  CHANGE = 7,
+}
+
 /** In every operation: who asks, and about which node. */
 export class Caller {
   /** nodeid: what the overlay gave out in entry(), 1 for the root; 0 when the wire's was above 2^32 (never ours: ESTALE). */

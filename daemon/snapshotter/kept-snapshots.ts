@@ -13,6 +13,7 @@ import type { Locks } from '../mounts/lock';
 import { isWithin, mountTable } from '../mounts/mountinfo';
 import { shown } from '../mounts/options';
 import { pauseAt } from '../mounts/pause';
+import { sweepSnapshots, underWay } from '../mounts/snapshot-directories';
 import { MountBusy } from '../mounts/supervisor';
 import { type Catalog, CatalogError, type MountRow, type SnapshotInfo, type SnapshotRow, type SnapshotUsage, quoted } from '../store';
 import { anyOf } from './filters';
@@ -26,8 +27,6 @@ const OPTIONS = 'index=off';
 
 export class KeptSnapshots implements Snapshotter {
   private next: number;
-  /** directories that are being made or removed */
-  private readonly busy = new Set<string>();
 
   constructor(
     private readonly catalog: Catalog,
@@ -55,7 +54,7 @@ export class KeptSnapshots implements Snapshotter {
       const half = `${whole}${HALF_MADE}`;
       let row: SnapshotRow | undefined;
       try {
-        this.busy.add(half);
+        underWay.add(half);
         this.makeDirectories(half, parent);
         await pauseAt('snapshot:directories');
         row = this.catalog.snapshots.add({ number, key, parent, kind, labels });
@@ -68,7 +67,7 @@ export class KeptSnapshots implements Snapshotter {
         else await removeTree(half);
         throw error;
       } finally {
-        this.busy.delete(half);
+        underWay.delete(half);
       }
     });
   }
@@ -166,7 +165,7 @@ export class KeptSnapshots implements Snapshotter {
     if (inside !== undefined) throw busy(key, `has a mount in its directory (${shown(inside.point)})`, [shown(inside.point)]);
     await pauseAt('snapshot-remove:unmounted');
     this.catalog.snapshots.checkRemoval(key); // again, as somebody may have made a child meanwhile, whose layer must not be elsewhere while it is mounted
-    this.busy.add(half);
+    underWay.add(half);
     try {
       const isThere = fs.existsSync(directory);
       if (isThere) fs.renameSync(directory, half);
@@ -180,7 +179,7 @@ export class KeptSnapshots implements Snapshotter {
       await pauseAt('snapshot-remove:row');
       await removeTree(half);
     } finally {
-      this.busy.delete(half);
+      underWay.delete(half);
     }
   }
 
@@ -224,12 +223,7 @@ export class KeptSnapshots implements Snapshotter {
   }
 
   async cleanup(): Promise<void> {
-    const known = new Set(this.catalog.snapshots.numbers().map(String));
-    for (const name of fs.readdirSync(this.directory)) {
-      const half = [HALF_MADE, HALF_REMOVED].find((ending) => name.endsWith(ending));
-      const path = join(this.directory, name);
-      if (half !== undefined && !known.has(name.slice(0, -half.length)) && !this.busy.has(path)) await removeTree(path);
-    }
+    await sweepSnapshots(this.catalog);
   }
 
   private get directory(): string {

@@ -21,6 +21,20 @@ import { ObjectRows } from './object-rows';
 import { CATALOG } from './schema';
 import { Snapshots } from './snapshots';
 
+export interface StoreSizes {
+  objects: number;
+  objectBytes: number;
+  /** of layers' regular files, each layer's own */
+  importedBytes: number;
+  directoryBytes: number;
+  /** snapshots */
+  active: number;
+  views: number;
+  committed: number;
+  /** on disk, as it was at the commit */
+  committedBytes: number;
+}
+
 export class Catalog {
   readonly layers: Layers;
   readonly images: Images;
@@ -76,6 +90,17 @@ export class Catalog {
     const sql = `SELECT (SELECT count(*) FROM layers) AS layers, (SELECT count(*) FROM images) AS images, (SELECT count(*) FROM containers) AS containers,
       (SELECT count(*) FROM containers WHERE state = 'running') AS running, (SELECT count(*) FROM mounts) AS mounts`;
     return this.db.prepare<[], Info['counts']>(sql).get()!;
+  }
+
+  /** What the rows say: no file is looked at. */
+  sizes(): StoreSizes {
+    const layers = `SELECT coalesce(sum(size), 0) FROM layers WHERE kind =`;
+    const snapshots = `SELECT count(*) FROM snapshots WHERE kind =`;
+    const sql = `SELECT (SELECT count(*) FROM objects) AS objects, (SELECT coalesce(sum(size), 0) FROM objects) AS objectBytes,
+      (${layers} 'imported') AS importedBytes, (${layers} 'directory') AS directoryBytes,
+      (${snapshots} 'active') AS active, (${snapshots} 'view') AS views, (${snapshots} 'committed') AS committed,
+      (SELECT coalesce(sum(bytes), 0) FROM snapshots) AS committedBytes`;
+    return this.db.prepare<[], StoreSizes>(sql).get()!;
   }
 
   /** Where a layer's index lies, and what else is kept of it. */

@@ -1,5 +1,5 @@
 /** What plyd keeps on disk: the catalog (SQLite) and the layers' indexes. The rest of the daemon imports from here. */
-export { Catalog } from './catalog';
+export { Catalog, type StoreSizes } from './catalog';
 export { CatalogError, type CatalogErrorCode, StoreError } from './errors';
 export type { NewImportedLayer, NewLayer } from './layers';
 export type { NewImage, NewImportedImage } from './images';

@@ -14,7 +14,7 @@ import { type Referable, resolve } from './references';
 
 export type MountPhase = 'mounting' | 'mounted' | 'unmounting' | 'failed';
 
-export interface MountRow extends Omit<Mount, 'state' | 'driver'> {
+export interface MountRow extends Omit<Mount, 'state' | 'driver' | 'snapshot'> {
   phase: MountPhase;
   /** of the mounted file system, as in /proc/self/mountinfo ("0:52"); null before it is mounted */
   device: string | null;
@@ -22,9 +22,10 @@ export interface MountRow extends Omit<Mount, 'state' | 'driver'> {
   engine: number | null;
   /** the number of containerd's snapshot that it belongs to */
   snapshot: number | null;
+  snapshotKey: string | null;
 }
 
-export interface NewMount extends Omit<Mount, 'id' | 'createdAt' | 'state' | 'driver' | 'upper' | 'work' | 'container'> {
+export interface NewMount extends Omit<Mount, 'id' | 'createdAt' | 'state' | 'driver' | 'upper' | 'work' | 'container' | 'snapshot'> {
   id?: Id;
   upper?: string | null;
   work?: string | null;
@@ -41,11 +42,13 @@ export interface MountChange {
 
 /** As the API shows it, but for what its options mean. */
 export function apiMount(row: MountRow): Omit<Mount, 'driver'> {
-  const { id, mountpoint, lower, upper, work, options, container, createdAt, phase } = row;
-  return { id, mountpoint, lower, upper, work, options, container, createdAt, state: phase === 'failed' ? 'failed' : 'mounted' };
+  const { id, mountpoint, lower, upper, work, options, container, snapshotKey: snapshot, createdAt, phase } = row;
+  const state = phase === 'failed' ? 'failed' : 'mounted';
+  return { id, mountpoint, lower, upper, work, options, container, snapshot, createdAt, state };
 }
 
-const COLUMNS = 'id, mountpoint, lower, upper, work, options, container, created_at AS createdAt, phase, device, engine, snapshot';
+const COLUMNS = `id, mountpoint, lower, upper, work, options, container, created_at AS createdAt, phase, device, engine, snapshot,
+  (SELECT key FROM snapshots WHERE snapshots.seq = snapshot) AS snapshotKey`;
 
 type Stored = Omit<MountRow, 'lower'> & { lower: string };
 

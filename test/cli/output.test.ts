@@ -75,9 +75,9 @@ ffffffffffff          34567     1.5GB   2 weeks ago   /srv/base
   ],
   [
     'mounts',
-    `MOUNT ID       MOUNTPOINT    LAYERS   MODE   CREATED         STATE     CONTAINER
+    `MOUNT ID       MOUNTPOINT    LAYERS   MODE   CREATED         STATE     CONTAINER      SNAPSHOT
 777777777777   /r/a/merged   2        rw     3 minutes ago   mounted   aaaaaaaaaaaa
-888888888888   /mnt/data     1        ro     3 minutes ago   failed
+888888888888   /mnt/data     1        ro     3 minutes ago   failed                   default/7/web
 `,
   ],
   [
@@ -107,10 +107,26 @@ engine 4244 does not answer: its mounts are missing here
 1 engine died since plyd was started
 `,
   ],
+  [
+    'stats /r/a/merged',
+    `MOUNT          REQUESTS   LOOKUPS   HITS   OPENS   PASSTHROUGH   COPIED UP   MOUNTPOINT
+777777777777   1550       1500      80%    50      60%           4.5MB (3)   /r/a/merged
+
+KIND     TIMED   MEAN     HALF WITHIN   99% WITHIN
+lookup   100     4.5µs    2µs           4µs
+open     3       10.0µs   16µs          16µs
+
+OPERATION   REQUESTS
+LOOKUP      1500
+OPEN        40
+CREATE      10
+`,
+  ],
 ];
 
 t.test('into a pipe: plain tables, sizes and times for people', async (t) => {
   for (const [command, shown] of GOLDEN) t.match(await plyd.ply(...command.split(' ')), { status: 0, stdout: shown, stderr: '' }, command);
+  t.match(await plyd.ply('stats', '8888'), { status: 0, stdout: /^nothing is counted of it: / });
 });
 
 t.test('on a terminal: the same with colours, which NO_COLOR and TERM=dumb switch off', async (t) => {
@@ -154,7 +170,10 @@ t.test('inspect finds any kind of object', async (t) => {
       /^Image: +web\n +web:1\.2\n.*Platform: +linux\/amd64\nSize: +123MB, of .*Layers: +sha256:e{64} .*\n +sha256:f{64} .*Config: +Cmd=/s,
     ],
     ['app', /^Layer: +app\n.*Path: +\/srv\/app\n.*Tree digest: +sha256:00\n$/s],
-    ['/mnt/../mnt/data', /^Mount: +8{64}\nMountpoint: +\/mnt\/data\nState: +failed\nLower: +\/srv\/base\nOptions: +nodev\nCreated: .*\n$/],
+    [
+      '/mnt/../mnt/data',
+      /^Mount: +8{64}\nMountpoint: +\/mnt\/data\nState: +failed\nLower: +\/srv\/base\nOptions: +nodev\nSnapshot: +default\/7\/web\nCreated: .*\n$/,
+    ],
     ['88888', /^Mount: +8{64}\n/],
   ];
   for (const [ref, shown] of rows) t.match(await plyd.ply('inspect', ref), { status: 0, stdout: shown, stderr: '' }, ref);

@@ -188,8 +188,19 @@ export function mounts(): Record<string, unknown>[] {
       upper: '/r/u',
       work: '/r/w',
       container: id('a'),
+      snapshot: null,
     },
-    { ...common, id: id('8'), mountpoint: '/mnt/data', lower: ['/srv/base'], upper: null, work: null, container: null, state: 'failed' },
+    {
+      ...common,
+      id: id('8'),
+      mountpoint: '/mnt/data',
+      lower: ['/srv/base'],
+      upper: null,
+      work: null,
+      container: null,
+      snapshot: 'default/7/web',
+      state: 'failed',
+    },
   ];
 }
 
@@ -213,6 +224,10 @@ export function stats(): Record<string, unknown> {
         nodesRead: 290,
         directoriesRead: 10,
         copiedUp: { files: 3, bytes: 4_500_000 },
+        times: [
+          { kind: 'open', buckets: [0, 0, 0, 0, 3], sumMs: 0.03 },
+          { kind: 'lookup', buckets, sumMs: 0.45 },
+        ],
       },
     ],
     times: [{ operation: 'LOOKUP', buckets, sumMs: 0.45 }],

@@ -42,7 +42,9 @@ testWithPlyd('layers, images, containers, mounts: every method gives what the AP
   t.match(await ply.containers.list({ size: true }), [{ name: 'c', size: { files: 1 } }]);
   const data = { lowerDir: [at('top'), at('base')], upperDir: `${plyd.root}/containers/${id}/upper`, mergedDir: mountpoint };
   t.match(await ply.containers.get('c', { size: true }), { size: { files: 1 }, graphDriver: { name: 'plyfs', data } });
-  t.match(await ply.mounts.list(), [{ container: id }]);
+  t.match(await ply.mounts.list(), [{ container: id, snapshot: null }]);
+  t.match(await ply.stats(), { mounts: [{ container: id }] });
+  t.match(await ply.metrics(), /^plyfs_operations_total\{mount="[0-9a-f]{12}",container="[0-9a-f]{12}",operation="LOOKUP"\} \d+$/m);
   t.match(await ply.containers.stop('c'), { state: 'stopped' });
   await ply.containers.remove('c');
 

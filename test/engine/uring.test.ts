@@ -12,7 +12,7 @@ import { TRANSPORT } from '../support/transport.js';
 const PARAMETER = '/sys/module/fuse/parameters/enable_uring';
 const LOCK = '/tmp/enable_uring.lock';
 
-const FILES = ['engine/serving', 'engine/mounts', 'stress/together', 'conformance/read-only'];
+const FILES = ['engine/serving', 'engine/mounts', 'stress/together', 'conformance/read-only', 'plyd/statistics'];
 const TARGETS = { PLYFS_CONFORMANCE_TARGETS: 'plyfs,plyfs-served' };
 
 /** Waits until no other run has the switch; it is ours until the function that is returned has been called. */

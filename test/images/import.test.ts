@@ -287,6 +287,7 @@ t.test('df says what lies on the disk, and prune frees what df promised', async 
   const after = await usage(catalog, false);
   t.equal(after.layers.size, onDisk - pruned.bytes);
   t.equal(after.layers.size, bytesOn(join(root, 'objects')) + bytesOn(join(root, 'layers')));
+  t.match(catalog.sizes(), { objects: after.objects.total, objectBytes: bytesOn(join(root, 'objects')) });
 });
 
 t.test('fsck finds a flipped byte in any file, and what does not belong there', async (t) => {

@@ -1,7 +1,9 @@
 /** plyd's beginning and end: directories, the socket, its configuration, one at a time, and what stays mounted. */
-import { spawnSync } from 'node:child_process';
+import { spawn, spawnSync } from 'node:child_process';
+import { once } from 'node:events';
 import fs from 'node:fs';
 import net from 'node:net';
+import { createInterface } from 'node:readline';
 import t from 'tap';
 import { CANNOT, leftBehind, NO_FILE, Plyd, PROGRAM, sh, testWithPlyd } from './daemon.js';
 
@@ -82,14 +84,35 @@ testWithPlyd(
     await plyd.create('img', 'c');
     const { mountpoint } = await plyd.begin('c');
     const engines = plyd.engines();
-    t.equal(await plyd.stop(), 0);
+    const inside = spawn('sh', [
+      '-c',
+      'cd "$1" && exec 3>>log && while read -r word; do echo "$word" >&3 && cat etc/motd; done',
+      'sh',
+      mountpoint!,
+    ]);
+    const answers = createInterface({ input: inside.stdout })[Symbol.asyncIterator]();
+    const limit = setTimeout(() => inside.kill('SIGKILL'), 60_000); // then a line is missing below
+    const say = async (word: string): Promise<string> => {
+      inside.stdin.write(`${word}\n`);
+      const next = (await answers.next()) as IteratorResult<string, undefined>;
+      return next.value ?? 'it has ended';
+    };
+    t.equal(await say('before'), 'base');
+    t.equal(await plyd.stop('SIGTERM'), 0);
     t.equal(plyd.mounted().length, 1);
+    t.equal(await say('without'), 'base', 'what runs in the container goes on');
     t.equal((await sh('cat "$1/etc/motd" && echo x >"$1/x"', mountpoint!)).status, 0, 'it can be used');
     await plyd.start();
     t.same(plyd.engines(), engines, 'by the same engine');
     t.match((await plyd.info()).engines, [{ pid: engines[0], mounts: 1, level: 1 }]);
     t.same(await plyd.disagreements(), []);
+    t.match(await plyd.must('GET', '/v1/containers/c'), { state: 'running', mountpoint });
     t.equal((await sh('cat "$1/x"', mountpoint!)).stdout, 'x\n');
+    t.equal(await say('after'), 'base');
+    inside.stdin.end();
+    await once(inside, 'close');
+    clearTimeout(limit);
+    t.equal((await sh('cat "$1/log"', mountpoint!)).stdout, 'before\nwithout\nafter\n', 'with the file that it had open');
     await plyd.end('c');
     t.same(plyd.mounted(), []);
   },

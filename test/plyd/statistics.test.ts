@@ -1,7 +1,9 @@
 /** What is counted is what was done; and plyd says whether it is alive and able. */
 import fs from 'node:fs';
+import path from 'node:path';
 import t from 'tap';
-import type { Stats } from '../../daemon/api/types.js';
+import type { Layer, Stats } from '../../daemon/api/types.js';
+import { TRANSPORT } from '../support/transport.js';
 import { leftBehind, sh, testWithPlyd, until } from './daemon.js';
 
 type Series = Map<string, number>;
@@ -11,60 +13,127 @@ function series(text: string): Series {
   return new Map(lines.map((line) => [line.slice(0, line.lastIndexOf(' ')), Number(line.slice(line.lastIndexOf(' ') + 1))]));
 }
 
-testWithPlyd('a mount counts lookups, opens and what it copies up; Prometheus gets the same numbers', async (t, plyd) => {
+/** Of the regular files below. */
+function fileBytes(directory: string): number {
+  const files = fs.readdirSync(directory, { withFileTypes: true, recursive: true }).filter((one) => one.isFile());
+  return files.reduce((sum, one) => sum + fs.statSync(path.join(one.parentPath, one.name)).size, 0);
+}
+
+testWithPlyd(
+  'a mount counts lookups, opens and what it copies up; Prometheus gets the same numbers',
+  async (t, plyd) => {
+    t.equal((await plyd.info()).transport.used, TRANSPORT);
+    await plyd.image();
+    await plyd.create('img', 'one');
+    const { mountpoint, id } = await plyd.begin('one');
+    const bytes = 300_000;
+    await sh('head -c "$1" /dev/zero >"$2/file"', String(bytes), mountpoint!);
+    const before = await plyd.must<Stats>('GET', '/v1/stats');
+    const [first] = before.mounts;
+    t.match(first, { container: id, mountpoint });
+    t.equal(first.copiedUp.files, 0, 'nothing of a layer was changed yet');
+    const done = await sh(
+      'cd "$1" && cat etc/motd etc/hosts >/dev/null && echo more >>etc/motd && for i in $(seq 40); do stat none$i >/dev/null 2>&1; done; :',
+      mountpoint!,
+    );
+    t.equal(done.status, 0, done.stderr);
+    const { mounts, times, engines, engineDeaths } = await plyd.must<Stats>('GET', '/v1/stats');
+    const [now] = mounts;
+    t.equal(now.copiedUp.files, 1);
+    t.equal(now.copiedUp.bytes, 'base\n'.length);
+    t.ok(now.lookups.all - first.lookups.all >= 42, 'each name that was not known was asked for');
+    t.ok(now.lookups.hits - first.lookups.hits >= 40, 'names that are nowhere are answered from the table');
+    t.ok(now.lookups.hits < now.lookups.all, 'not all of them');
+    t.equal(
+      now.opens.passthrough + now.opens.served,
+      (now.operations['OPEN'] ?? 0) + (now.operations['CREATE'] ?? 0),
+      'every open is one or the other',
+    );
+    t.ok(now.operations['OPEN'] - (first.operations['OPEN'] ?? 0) >= 3);
+    t.ok(now.directoriesRead >= 2);
+    t.ok(now.nodesRead >= 3);
+    t.match(engines, [{ answers: true, restarts: 0 }]);
+    t.equal(engineDeaths, 0);
+    const timed = times.find(({ operation }) => operation === 'LOOKUP');
+    t.ok(timed !== undefined && timed.buckets.some((count) => count > 0) && timed.sumMs > 0, 'some were timed');
+
+    const { text, headers } = await plyd.text('GET', '/v1/metrics');
+    t.match(headers['content-type'], /^text\/plain; version=/);
+    const found = series(text);
+    const labels = `mount="${now.id.slice(0, 12)}",container="${id.slice(0, 12)}"`;
+    t.equal(found.get(`plyfs_copied_up_bytes_total{${labels}}`), now.copiedUp.bytes);
+    t.ok((found.get(`plyfs_operations_total{${labels},operation="LOOKUP"}`) ?? 0) >= now.lookups.all);
+    t.equal(found.get(`plyfs_opens_total{${labels},how="passthrough"}`), now.opens.passthrough);
+    t.equal(found.get('plyd_running_containers'), 1);
+    t.equal(found.get('plyd_uppers'), 1);
+    t.equal(found.get('plyd_objects'), 0, 'the layers are directories');
+    const { layers } = await plyd.must<{ layers: Layer[] }>('GET', '/v1/layers');
+    t.equal(
+      found.get('plyd_layer_file_bytes{kind="directory"}'),
+      layers.reduce((sum, { path }) => sum + fileBytes(path!), 0),
+    );
+    t.equal(found.get('plyd_api_requests_total{method="GET",route="/v1/stats",status="200"}'), 2);
+    const buckets = [...found]
+      .filter(([name]) => name.startsWith('plyfs_operation_seconds_bucket') && name.includes('"LOOKUP"'))
+      .map(([, value]) => value);
+    t.equal(buckets.length, 24);
+    t.same(
+      buckets,
+      [...buckets].sort((a, b) => a - b),
+      'buckets are cumulative',
+    );
+    t.equal(buckets.at(-1), found.get('plyfs_operation_seconds_count{operation="LOOKUP"}'));
+  },
+  ['--transport', TRANSPORT],
+);
+
+testWithPlyd('an engine that serves several mounts keeps the times of each', async (t, plyd) => {
+  await plyd.image();
+  for (const name of ['one', 'two']) await plyd.create('img', name);
+  const [one, two] = [await plyd.begin('one'), await plyd.begin('two')];
+  const look = 'cd "$1" && for i in $(seq 400); do stat none$i >/dev/null 2>&1; done; :';
+  t.equal((await sh(look, one.mountpoint!)).status, 0);
+  const change = 'cd "$1" && for i in $(seq 40); do mkdir d$i && chmod 700 d$i && touch -d @1 d$i && rmdir d$i || exit; done';
+  t.equal((await sh(change, two.mountpoint!)).status, 0);
+  const timed = ({ buckets }: { buckets: number[] }): number => buckets.reduce((sum, count) => sum + count, 0);
+  const sum = (list: readonly { buckets: number[] }[]): number => list.reduce((all, one) => all + timed(one), 0);
+  let stats = await plyd.must<Stats>('GET', '/v1/stats');
+  await until('the times of both mounts together to be those by operation', async () => {
+    stats = await plyd.must<Stats>('GET', '/v1/stats'); // what the kernel sends on its own may still come
+    return sum(stats.times) === sum(stats.mounts.flatMap(({ times }) => times));
+  });
+  const { mounts, engines } = stats;
+  t.equal(engines.length, 1, 'one engine has both');
+  const of = (container: string, kind: string): number => {
+    const found = mounts.find((one) => one.container === container)!.times.find((one) => one.kind === kind);
+    return found === undefined ? 0 : timed(found);
+  };
+  t.ok(of(one.id, 'lookup') >= 5, 'the names that were asked for');
+  t.ok(of(two.id, 'change') >= 1, 'what was changed');
+  t.equal(of(one.id, 'change'), 0, 'which the other mount knows nothing of');
+
+  const found = series((await plyd.text('GET', '/v1/metrics')).text);
+  const labels = `mount="${mounts.find(({ container }) => container === two.id)!.id.slice(0, 12)}",container="${two.id.slice(0, 12)}",kind="change"`;
+  t.equal(found.get(`plyfs_mount_operation_seconds_count{${labels}}`), of(two.id, 'change'));
+  const buckets = [...found].filter(([name]) => name.startsWith('plyfs_mount_operation_seconds_bucket') && name.includes(labels));
+  t.equal(buckets.length, 13);
+  t.equal(buckets.at(-1)![1], of(two.id, 'change'));
+});
+
+testWithPlyd("engines' lines have the id of the mount as plyd's have", async (t, plyd) => {
   await plyd.image();
   await plyd.create('img', 'one');
-  const { mountpoint, id } = await plyd.begin('one');
-  const bytes = 300_000;
-  await sh('head -c "$1" /dev/zero >"$2/file"', String(bytes), mountpoint!);
-  const before = await plyd.must<Stats>('GET', '/v1/stats');
-  const [first] = before.mounts;
-  t.match(first, { container: id, mountpoint });
-  t.equal(first.copiedUp.files, 0, 'nothing of a layer was changed yet');
-  const done = await sh(
-    'cd "$1" && cat etc/motd etc/hosts >/dev/null && echo more >>etc/motd && for i in $(seq 40); do stat none$i >/dev/null 2>&1; done; :',
-    mountpoint!,
-  );
-  t.equal(done.status, 0, done.stderr);
-  const { mounts, times, engines, engineDeaths } = await plyd.must<Stats>('GET', '/v1/stats');
-  const [now] = mounts;
-  t.equal(now.copiedUp.files, 1);
-  t.equal(now.copiedUp.bytes, 'base\n'.length);
-  t.ok(now.lookups.all - first.lookups.all >= 42, 'each name that was not known was asked for');
-  t.ok(now.lookups.hits - first.lookups.hits >= 40, 'names that are nowhere are answered from the table');
-  t.ok(now.lookups.hits < now.lookups.all, 'not all of them');
-  t.equal(
-    now.opens.passthrough + now.opens.served,
-    (now.operations['OPEN'] ?? 0) + (now.operations['CREATE'] ?? 0),
-    'every open is one or the other',
-  );
-  t.ok(now.operations['OPEN'] - (first.operations['OPEN'] ?? 0) >= 3);
-  t.ok(now.directoriesRead >= 2);
-  t.ok(now.nodesRead >= 3);
-  t.match(engines, [{ answers: true, restarts: 0 }]);
-  t.equal(engineDeaths, 0);
-  const timed = times.find(({ operation }) => operation === 'LOOKUP');
-  t.ok(timed !== undefined && timed.buckets.some((count) => count > 0) && timed.sumMs > 0, 'some were timed');
-
-  const { text, headers } = await plyd.text('GET', '/v1/metrics');
-  t.match(headers['content-type'], /^text\/plain; version=/);
-  const found = series(text);
-  const labels = `mount="${now.id.slice(0, 12)}",container="${id.slice(0, 12)}"`;
-  t.equal(found.get(`plyfs_copied_up_bytes_total{${labels}}`), now.copiedUp.bytes);
-  t.ok((found.get(`plyfs_operations_total{${labels},operation="LOOKUP"}`) ?? 0) >= now.lookups.all);
-  t.equal(found.get(`plyfs_opens_total{${labels},how="passthrough"}`), now.opens.passthrough);
-  t.equal(found.get('plyd_running_containers'), 1);
-  t.equal(found.get('plyd_api_requests_total{method="GET",route="/v1/stats",status="200"}'), 2);
-  const buckets = [...found]
-    .filter(([name]) => name.startsWith('plyfs_operation_seconds_bucket') && name.includes('"LOOKUP"'))
-    .map(([, value]) => value);
-  t.equal(buckets.length, 24);
-  t.same(
-    buckets,
-    [...buckets].sort((a, b) => a - b),
-    'buckets are cumulative',
-  );
-  t.equal(buckets.at(-1), found.get('plyfs_operation_seconds_count{operation="LOOKUP"}'));
+  await plyd.begin('one');
+  const [{ id }] = await plyd.mounts();
+  const ofEngine = (msg: string): object[] => plyd.lines().filter((line) => line.name === 'plyfs-engine' && line.msg === msg);
+  t.match(ofEngine('mounted'), [{ mount: id }]);
+  await plyd.end('one');
+  await until('the engine to say so', () => ofEngine('unmounted').length > 0);
+  t.match(ofEngine('unmounted'), [{ mount: id }]);
+  await plyd.begin('one');
+  const [again] = await plyd.mounts();
+  t.not(again.id, id);
+  t.match(ofEngine('mounted'), [{ mount: id }, { mount: again.id }]);
 });
 
 testWithPlyd('a mount in the place of one that is gone begins at 0', async (t, plyd) => {

@@ -168,7 +168,10 @@ export class FuseNativeEngine {
     };
     this.mounted = { index, view, point: mountpoint, as, listed };
     this.watch(devices().find((fd) => !before.includes(fd)));
-    this.log.info({ mountpoint: shown(mountpoint), layers: layers.length, depth: level }, 'mounted by fuse-native');
+    this.log.info(
+      { ...(request.name !== undefined && { mount: request.name }), mountpoint: shown(mountpoint), layers: layers.length, depth: level },
+      'mounted by fuse-native',
+    );
     return this.mounted;
   }
 
