@@ -138,11 +138,17 @@ if [ "$1" = configure ]; then
   fi
 fi
 `,
-  prerm: `${PRELUDE}
-# What is mounted goes on: engines need no files of the package once they run.
-if [ "$1" = remove ] && [ -n "$units" ] && [ -d /run/systemd/system ]; then
-  # shellcheck disable=SC2086
-  deb-systemd-invoke stop $units >/dev/null || true
+  prerm: `#!/bin/sh
+set -e
+# Without the package nobody could say what these are, or mount them again when their engine dies. Nothing has been done yet, so all goes on as it was.
+if [ "$1" = remove ]; then
+  mounted=$(awk '$3 == "fuse.plyfs" { print $2 }' /proc/self/mounts 2>/dev/null || true)
+  if [ -n "$mounted" ]; then
+    echo 'plyfs: it is not removed while something is mounted with it. Stop containers with "ply stop", unmount the rest, and try again:' >&2
+    printf '%s\\n' "$mounted" | sed 's/^/plyfs:   /' >&2
+    exit 1
+  fi
+  if [ -d /run/systemd/system ]; then deb-systemd-invoke stop plyd.socket plyd.service >/dev/null || true; fi
 fi
 `,
   postrm: `#!/bin/sh
