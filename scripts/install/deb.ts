@@ -16,8 +16,8 @@ const MAINTAINER = `${process.env['DEBFULLNAME'] || 'The plyfs authors'} <${proc
 
 const run = (command: string, args: readonly string[], cwd = ROOT): string => execFileSync(command, args, { cwd, encoding: 'utf8' });
 
-/** Makes the package in `out`, and returns its path. */
-export function makePackage(out: string): string {
+/** Makes the package in `out`, and returns its path. Compressing takes most of the time, and a test may do without. */
+export function makePackage(out: string, compression: 'xz' | 'none' = 'xz'): string {
   const { version } = JSON.parse(fs.readFileSync(path.join(ROOT, 'package.json'), 'utf8')) as { version: string };
   const architecture = run('dpkg', ['--print-architecture']).trim();
   const work = path.join(path.resolve(out), 'work');
@@ -39,7 +39,7 @@ export function makePackage(out: string): string {
   control(tree, version, architecture, dependencies(work, tree));
   permissions(tree);
   const file = path.join(path.resolve(out), `plyfs_${version}_${architecture}.deb`);
-  run('dpkg-deb', ['--build', '--root-owner-group', '-Zxz', tree, file]);
+  run('dpkg-deb', ['--build', '--root-owner-group', `-Z${compression}`, tree, file]);
   fs.rmSync(work, { recursive: true });
   return file;
 }
@@ -138,11 +138,17 @@ if [ "$1" = configure ]; then
   fi
 fi
 `,
-  prerm: `${PRELUDE}
-# What is mounted goes on: engines need no files of the package once they run.
-if [ "$1" = remove ] && [ -n "$units" ] && [ -d /run/systemd/system ]; then
-  # shellcheck disable=SC2086
-  deb-systemd-invoke stop $units >/dev/null || true
+  prerm: `#!/bin/sh
+set -e
+# Without the package nobody could say what these are, or mount them again when their engine dies. Nothing has been done yet, so all goes on as it was.
+if [ "$1" = remove ]; then
+  mounted=$(awk '$3 == "fuse.plyfs" { print $2 }' /proc/self/mounts 2>/dev/null || true)
+  if [ -n "$mounted" ]; then
+    echo 'plyfs: it is not removed while something is mounted with it. Stop containers with "ply stop", unmount the rest, and try again:' >&2
+    printf '%s\\n' "$mounted" | sed 's/^/plyfs:   /' >&2
+    exit 1
+  fi
+  if [ -d /run/systemd/system ]; then deb-systemd-invoke stop plyd.socket plyd.service >/dev/null || true; fi
 fi
 `,
   postrm: `#!/bin/sh

@@ -7,8 +7,8 @@ import { makePackage } from '../../scripts/install/deb.js';
 import { CANNOT, leftBehind } from '../plyd/daemon.js';
 import { removeDirectory, temporaryDirectory } from '../support/leaks.js';
 import { run } from '../support/mounts.js';
+import { debianRoot, GIVE_NODE } from './debian-root.js';
 
-const REPOSITORY = path.resolve(__dirname, '../../..');
 const missing = ['dpkg-deb', 'dpkg-shlibdeps', 'lintian', 'mmdebstrap'].find(
   (one) => spawnSync('sh', ['-c', `command -v ${one}`]).status !== 0,
 );
@@ -17,6 +17,7 @@ const skip = CANNOT ?? (missing === undefined ? false : `needs ${missing} (scrip
 /** In mount and PID namespaces of its own, over a kernel overlay on the Debian root: that stays as it was, and nothing outlives this. */
 const LIFE = String.raw`
 set -eu
+${GIVE_NODE}
 base=$1 lower=$2 debs=$3 package=$4
 mkdir -p "$base"/{upper,work,r}
 mount -t overlay overlay -o "lowerdir=$lower,upperdir=$base/upper,workdir=$base/work" "$base/r"
@@ -24,11 +25,7 @@ mount -t proc proc "$base/r/proc"
 mount -t sysfs sysfs "$base/r/sys"
 mkdir -p "$base/r/mnt/debs"
 for device in null fuse urandom; do touch "$base/r/dev/$device"; mount --bind "/dev/$device" "$base/r/dev/$device"; done
-cp "$(readlink -f "$(command -v node)")" "$base/r/usr/local/bin/node"
-# What node is linked with and a minimal Debian has not.
-for library in $(ldd "$base/r/usr/local/bin/node" | awk '$3 ~ "^/" { print $3 }'); do
-  [ -e "$base/r$library" ] || cp "$library" "$base/r/usr/local/lib/"
-done
+give_node "$base/r"
 cp "$debs"/{fuse3,libfuse3-3}_*.deb "$package" "$base/r/mnt/debs/"
 cat >"$base/r/mnt/life" <<'END'
 set -eu
@@ -73,10 +70,7 @@ void t.test('it is built, lintian finds no error, and a fresh Debian takes it an
     const file = makePackage(path.join(base, 'deb'));
     const lint = await run('lintian', ['--allow-root', '--fail-on', 'error', '--tag-display-limit', '0', file], { timeoutMs: 300_000 });
     t.equal(lint.status, 0, lint.stdout + lint.stderr);
-    const made = await run(path.join(REPOSITORY, 'scripts/make-debian-root'), ['fuse3', 'libfuse3-3'], { timeoutMs: 600_000 });
-    t.equal(made.status, 0, made.stderr);
-    const root = made.stdout.trim();
-    const debs = path.join(path.dirname(root), 'debs');
+    const { root, debs } = await debianRoot(['fuse3', 'libfuse3-3']);
     const args = [
       '--mount',
       '--pid',
