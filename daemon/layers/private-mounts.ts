@@ -22,46 +22,41 @@ export const enum MountAttribute {
 
 const OF_LOWERS = MountAttribute.RDONLY | MountAttribute.NOATIME;
 
-/**
- * The directories, O_PATH descriptors, are from now on those of a clone of their mount; the descriptors' numbers stay. `dot` is the offset of a name ".".
- * @returns whether they are; else nothing is changed
- */
-function cloneTogether(fds: readonly number[], attributes: number, dot: number): boolean {
-  const clone = native.cloneMount(fds[0], attributes, MountAttribute.ATIME | MountAttribute.NODIRATIME);
-  if (clone < 0) return false;
-  const found = [clone];
-  if (fds.length > 1) {
-    const inside = disk.openat(clone, dot, O.RDONLY | O_DIRECTORY, 0);
-    for (let i = 1; inside >= 0 && found.length === i && i < fds.length; i++) {
-      const fd = native.openOnMount(inside, fds[i]);
-      if (fd >= 0) found.push(fd);
-    }
-    if (inside >= 0) disk.close(inside);
-  }
-  const whole = found.length === fds.length;
-  found.forEach((fd, i) => (whole ? native.moveDescriptor(fd, fds[i]) : disk.close(fd)));
-  return whole;
-}
+const CLEARED = MountAttribute.ATIME | MountAttribute.NODIRATIME;
 
-/** The directories of lowers, each where that is possible. */
+/**
+ * The directories of lowers, O_PATH descriptors, are from now on those of clones, where that is possible; the descriptors' numbers stay. `dot` is the offset of
+ * a name ".". One after the other: room for twice as many descriptors would cost the process milliseconds.
+ */
 export function cloneLowers(fds: readonly number[], dot: number): void {
-  const mounts = new Map<number, number[]>();
+  /** of each mount: what opens others on its clone; -1: it cannot be cloned */
+  const clones = new Map<number, number>();
   for (const fd of fds) {
     const mount = native.mountId(fd);
-    if (mount < 0) continue;
-    const same = mounts.get(mount);
-    if (same === undefined) mounts.set(mount, [fd]);
-    else same.push(fd);
+    if (mount < 0) return;
+    const inside = clones.get(mount);
+    if (inside === -1) continue;
+    let own = inside === undefined ? -1 : native.openOnMount(inside, fd);
+    if (own < 0) own = native.cloneMount(fd, OF_LOWERS, CLEARED); // the first of its mount, or a file system without handles
+    if (own >= 0) native.moveDescriptor(own, fd);
+    if (inside === undefined) clones.set(mount, own < 0 ? -1 : disk.openat(fd, dot, O.RDONLY | O_DIRECTORY, 0));
   }
-  for (const same of mounts.values()) {
-    if (cloneTogether(same, OF_LOWERS, dot) || same.length === 1) continue;
-    // no file handles: a clone for each
-    for (const fd of same) if (!cloneTogether([fd], OF_LOWERS, dot)) break;
-  }
+  for (const inside of clones.values()) if (inside >= 0) disk.close(inside);
 }
 
 /** Upper and work directory, both or none: between two mounts nothing can be moved. `atime`: MountAttribute bits of the overlay's own mount. */
 export function cloneUpper(upper: number, work: number, atime: number, dot: number): void {
   const mount = native.mountId(upper);
-  if (mount >= 0 && mount === native.mountId(work)) cloneTogether([upper, work], atime, dot);
+  if (mount < 0 || mount !== native.mountId(work)) return;
+  const ownUpper = native.cloneMount(upper, atime, CLEARED);
+  if (ownUpper < 0) return;
+  const inside = disk.openat(ownUpper, dot, O.RDONLY | O_DIRECTORY, 0);
+  const ownWork = inside < 0 ? inside : native.openOnMount(inside, work);
+  if (inside >= 0) disk.close(inside);
+  if (ownWork < 0) {
+    disk.close(ownUpper);
+    return;
+  }
+  native.moveDescriptor(ownUpper, upper);
+  native.moveDescriptor(ownWork, work);
 }
