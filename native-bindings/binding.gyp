@@ -7,8 +7,8 @@
     {
       'target_name': 'plyfs',
       'sources': [
-        'src/addon.c', 'src/arena.c', 'src/data.c', 'src/device.c', 'src/dirents.c', 'src/faults.c', 'src/files.c',
-        'src/header.c', 'src/jobs.c', 'src/process.c', 'src/ring.c', 'src/socket.c', 'src/wait.c', 'src/xattr.c',
+        'src/addon.c', 'src/arena.c', 'src/clones.c', 'src/data.c', 'src/device.c', 'src/dirents.c', 'src/faults.c',
+        'src/files.c', 'src/header.c', 'src/jobs.c', 'src/process.c', 'src/ring.c', 'src/socket.c', 'src/wait.c', 'src/xattr.c',
         'src/zstd.c',
       ],
       'defines': ['_GNU_SOURCE', '_FILE_OFFSET_BITS=64', 'NAPI_VERSION=8', 'PLYFS_FAULTS=<(faults)'],

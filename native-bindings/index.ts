@@ -231,13 +231,25 @@ export interface Native {
   openBeneath(dirfd: number, path: number, flags: number, mode: number): number;
   /** O_PATH|O_DIRECTORY descriptor of a directory below dirfd; symlinks refused as in openBeneath; the path is `length` bytes, of any length,
    * without NUL, opened in steps when longer than PATH_MAX (".." cannot leave the step it stands in: -EXDEV). Length 0: a duplicate of dirfd.
-   * `forReading` 1: open for reading, where that is not -EACCES. */
+   * `forReading` 1: open for reading, where that is not -EACCES, and so that atime stays, where that is not -EPERM (O_NOATIME). */
   openDirectory(dirfd: number, path: number, length: number, forReading: number): number;
   /** openat of an absolute or cwd-relative path, symlinks followed: for what the user named on the command line, never for a layer's content. */
   openHost(path: number, flags: number, mode: number): number;
   close(fd: number): number;
   /** fcntl(F_DUPFD_CLOEXEC) */
   dup(fd: number): number;
+  /** O_PATH descriptor of the directory `dirfd` on a private clone of its mount, without what is mounted below it: open_tree(2), and mount_setattr(2) with
+   * `set` and `clear` (MOUNT_ATTR_*). The clone is in no tree of mounts, and goes with the last descriptor of a file on it. -ENOSYS before Linux 5.12;
+   * -EPERM without CAP_SYS_ADMIN over the mount namespace, and for attributes that are locked (mount_namespaces(7)); -EINVAL for a mount of another
+   * namespace, an unbindable one, and one that hides something from us by a locked mount. */
+  cloneMount(dirfd: number, set: number, clear: number): number;
+  /** The mount that `fd` came by, as in mountinfo (statx(2), stx_mnt_id): another's as soon as nothing holds it any more. -EOPNOTSUPP before Linux 5.8 */
+  mountId(fd: number): number;
+  /** O_PATH descriptor of the directory `dirfd` by the mount of `mountFd`, which is another one of the same file system and open for reading. By file handle:
+   * -EPERM without CAP_DAC_READ_SEARCH; -EOPNOTSUPP where the file system has none. */
+  openOnMount(mountFd: number, dirfd: number): number;
+  /** dup3(2): `to`, which is open, becomes what `from` is, and `from` is closed. Returns 0. */
+  moveDescriptor(from: number, to: number): number;
   /** statx of the file (AT_SYMLINK_NOFOLLOW; empty path: dirfd itself, also O_PATH) into a stat record at `out`. */
   stat(dirfd: number, path: number, out: number): number;
   mkdirat(dirfd: number, path: number, mode: number): number;

@@ -1,8 +1,9 @@
 /** A mount's beginning and end, by the main thread: INIT, the record in the table, one channel per worker; and all of that taken apart. */
 import fs from 'node:fs';
 import { native } from '../../native-bindings/index';
-import type { MountOptions, Transport as Wanted } from '../mounts/options';
+import { MountFlag, type MountOptions, type Transport as Wanted } from '../mounts/options';
 import { Errno } from '../errno';
+import { MountAttribute } from '../layers/private-mounts';
 import { Control, Limits, MountFlags, MountState, MountWord } from '../overlay/table/layout';
 import type { WorkerContext } from '../overlay/worker';
 import { Opcode } from '../protocol/abi';
@@ -89,6 +90,7 @@ export class Mounting {
       flags: flagsOf(options, agreed.capabilities),
       view: viewOf(options),
       xattrPermissions: options.xattrPermissions,
+      atime: atimeOf(options),
       level,
       share: options.share,
     };
@@ -286,6 +288,13 @@ export function viewOf({ squashUid, squashGid, uidMap, gidMap, staticNlink, time
   return { squashUid: squashUid ?? -1, squashGid: squashGid ?? -1, uids: uidMap, gids: gidMap, staticNlink, seconds: timeout ?? FOREVER };
 }
 
+/** As mount(2) takes the flags: relatime unless they say otherwise. */
+export function atimeOf({ flags }: Pick<MountOptions, 'flags'>): number {
+  const directories = (flags & MountFlag.NODIRATIME) !== 0 ? MountAttribute.NODIRATIME : 0;
+  if ((flags & MountFlag.STRICTATIME) !== 0) return MountAttribute.STRICTATIME | directories;
+  return ((flags & MountFlag.NOATIME) !== 0 ? MountAttribute.NOATIME : 0) | directories;
+}
+
 /** What the kernel's answer to INIT is asked about. */
 export type Granted = Pick<
   Capabilities,
@@ -307,6 +316,7 @@ export function flagsOf(options: MountOptions, capabilities: Granted): number {
     [capabilities.hasHandleKillprivV2, MountFlags.KILLPRIV_V2],
     [capabilities.hasPosixAcl, MountFlags.POSIX_ACL],
     [capabilities.hasParallelDirectWrites, MountFlags.PARALLEL_DIRECT_WRITES],
+    [(atimeOf(options) & MountAttribute.NOATIME) !== 0, MountFlags.NOATIME],
   ];
   return bits.reduce((flags, [on, flag]) => (on ? flags | flag : flags), 0);
 }

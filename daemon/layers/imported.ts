@@ -10,7 +10,7 @@ import { join } from 'node:path';
 import { Column, type IndexReader, type ListedRow, RowFlag, type WholeRow } from '../store/index-reader';
 import { Errno } from '../errno';
 import { disk, Mode, O_DIRECTORY } from './disk';
-import { DirentMark, FIRST_ROW, type Lower } from './lower';
+import { DirentMark, FIRST_ROW, type Lower, openQuietly } from './lower';
 import { startsWith, writeAscii } from './names';
 import { BLOCK, completeStat } from './packed-stat';
 import { DirentRecord, StatRecord } from './records';
@@ -228,7 +228,7 @@ export class ImportedLower implements Lower {
   /** Of a regular file: a descriptor of its object. With O_DIRECTORY: begins the listing of a directory, one at a time. */
   openat(handle: number, name: number, flags: number): number {
     if ((flags & O_DIRECTORY) !== 0) return this.beginListing(handle);
-    return this.answer(() => this.withObject(handle, name, (path) => disk.openat(this.place.objects, path, flags, 0)));
+    return this.answer(() => this.withObject(handle, name, (path) => openQuietly(this.place.objects, path, flags, 0)));
   }
 
   backingOpenAt(device: number, handle: number, name: number): number {

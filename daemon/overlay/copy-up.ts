@@ -7,7 +7,7 @@
  */
 import { Count } from './counters';
 import { Errno } from '../errno';
-import { disk, Mode, O, O_NOATIME, RenameFlag } from '../layers/disk';
+import { disk, Mode, O, RenameFlag } from '../layers/disk';
 import type { Files } from '../layers/lower';
 import { startsWith } from '../layers/names';
 import { modeOnDisk } from '../layers/override';
@@ -314,7 +314,7 @@ function makeSpecial(m: Mount, node: number, files: Files, from: number, fromNam
 /** Builds `name` with the first `length` bytes of the data: at once when they are few, else by a job. 0 when they are there. */
 function makeWithData(m: Mount, node: number, name: number, length: number): number {
   if (m.i32[node + Inode.JOB] !== 0) return jobOutcome(m, node, length, name);
-  const source = openToCopy(m, node);
+  const source = openLowerData(m, node);
   if (source < 0) return source;
   disk.unlinkat(m.workFd, name, 0);
   const target = disk.openat(m.workFd, name, O.CREAT | O.EXCL | O.RDWR, 0o600);
@@ -356,14 +356,6 @@ function copySmall(m: Mount, source: number, target: number, length: number): nu
 export function openLowerData(m: Mount, node: number): number {
   const result = findLowerData(m, node);
   return result < 0 ? result : m.placeFiles.openat(m.placeFd, m.placeName, O.RDONLY | O.NONBLOCK, 0);
-}
-
-/** The same to copy from: that is no access, so atime stays where we may ask for that. */
-function openToCopy(m: Mount, node: number): number {
-  const result = findLowerData(m, node);
-  if (result < 0) return result;
-  const fd = m.placeFiles.openat(m.placeFd, m.placeName, O.RDONLY | O.NONBLOCK | O_NOATIME, 0);
-  return fd === -Errno.EPERM ? m.placeFiles.openat(m.placeFd, m.placeName, O.RDONLY | O.NONBLOCK, 0) : fd;
 }
 
 /** The place of a regular file's lower data: a lower may itself be a metacopy, of data in a layer below it. The caller holds the node's lock. */
@@ -621,7 +613,7 @@ function startFill(m: Mount, node: number, fd: number, name: number, length: num
   }
   const target = disk.openat(fd, name, O.RDWR, 0);
   if (target < 0) return target;
-  const source = openToCopy(m, node);
+  const source = openLowerData(m, node);
   if (source < 0) {
     disk.close(target);
     return source === -Errno.ENOENT ? -Errno.EIO : source;

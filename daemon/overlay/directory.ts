@@ -77,7 +77,13 @@ const XATTR_CREATE = 1;
 const OPAQUE = 1;
 
 /** Calls `each` with the offset of every directory record of the directory at `place`, which may be open for reading already. */
-function readAll(m: Mount, files: Files, place: number, flags: number, each: (record: number) => number): number {
+function readAll(
+  m: Mount,
+  files: Pick<Files, 'openat' | 'readDirents' | 'close'>,
+  place: number,
+  flags: number,
+  each: (record: number) => number,
+): number {
   const rewound = m.disk.lseek(place, 0, 0, SEEK_SET, m.scratch.value);
   if (rewound !== -Errno.EBADF) return rewound < 0 ? rewound : readOn(m, files, place, flags, each);
   // O_PATH, or no descriptor at all
@@ -90,7 +96,7 @@ function readAll(m: Mount, files: Files, place: number, flags: number, each: (re
   }
 }
 
-function readOn(m: Mount, files: Files, fd: number, flags: number, each: (record: number) => number): number {
+function readOn(m: Mount, files: Pick<Files, 'readDirents'>, fd: number, flags: number, each: (record: number) => number): number {
   for (;;) {
     const { dirents, direntsCapacity } = m.scratch;
     const bytes = files.readDirents(fd, flags, dirents, direntsCapacity);
@@ -127,24 +133,30 @@ function loadUpper(m: Mount, directory: number, foreign: number[]): number {
   if (place < 0) return place;
   const owned = (m.nodeFlags(directory) & (InodeFlags.MERGED | InodeFlags.IMPURE)) !== 0;
   const dialect: string[] = [];
-  const result = readAll(m, m.disk, place, ReadDirents.STAT_SUSPECTS, (record) => {
-    const name = record + DirentRecord.name;
-    const length = nameLength(m, record);
-    const type = recordType(m, record);
-    if (startsWith(m.u8, name, '.wh.')) {
-      dialect.push(text(m, name, length));
+  const result = readAll(
+    m,
+    { openat: m.openUpper, readDirents: m.disk.readDirents, close: m.disk.close },
+    place,
+    ReadDirents.STAT_SUSPECTS,
+    (record) => {
+      const name = record + DirentRecord.name;
+      const length = nameLength(m, record);
+      const type = recordType(m, record);
+      if (startsWith(m.u8, name, '.wh.')) {
+        dialect.push(text(m, name, length));
+        return 0;
+      }
+      if (table.find(directory, name, length) !== 0) return 0;
+      if (isDeviceZero(m, record, type)) {
+        table.addDentry(directory, name, length, DentryFlags.WHITEOUT | DentryFlags.UPPER, 0);
+        return 0;
+      }
+      const dentry = table.addDentry(directory, name, length, type | DentryFlags.UPPER, 0);
+      i32[dentry + Dentry.INO_LOW] = u32[(record + DirentRecord.stat) >> 2];
+      i32[dentry + Dentry.INO_HIGH] = m.inoHigh(u32[(record + DirentRecord.stat + 4) >> 2], -1);
       return 0;
-    }
-    if (table.find(directory, name, length) !== 0) return 0;
-    if (isDeviceZero(m, record, type)) {
-      table.addDentry(directory, name, length, DentryFlags.WHITEOUT | DentryFlags.UPPER, 0);
-      return 0;
-    }
-    const dentry = table.addDentry(directory, name, length, type | DentryFlags.UPPER, 0);
-    i32[dentry + Dentry.INO_LOW] = u32[(record + DirentRecord.stat) >> 2];
-    i32[dentry + Dentry.INO_HIGH] = m.inoHigh(u32[(record + DirentRecord.stat + 4) >> 2], -1);
-    return 0;
-  });
+    },
+  );
   if (result < 0) return result;
   if (dialect.length > 0) {
     const converted = adopt(m, directory, place, dialect);

@@ -203,9 +203,9 @@ function dataFd(m: Mount, node: number): number {
     if (source === DataSource.LOWER) fd = openLowerData(m, node);
     else {
       fd = m.place(node);
-      if (fd >= 0) fd = disk.openat(m.placeFd, m.placeName, O.RDWR, 0);
+      if (fd >= 0) fd = m.openUpper(m.placeFd, m.placeName, O.RDWR, 0);
       // a running program cannot be opened for writing, nor is it written then
-      if (fd === -Errno.ETXTBSY) fd = disk.openat(m.placeFd, m.placeName, O.RDONLY, 0);
+      if (fd === -Errno.ETXTBSY) fd = m.openUpper(m.placeFd, m.placeName, O.RDONLY, 0);
     }
     if (fd >= 0) keepFd(m, node, fd, source);
     return fd;
@@ -293,7 +293,7 @@ function openData(m: Mount, node: number, write: boolean): number {
     }
   }
   const place = m.place(node);
-  return place < 0 ? place : disk.openat(m.placeFd, m.placeName, write ? O.RDWR : O.RDONLY, 0);
+  return place < 0 ? place : m.openUpper(m.placeFd, m.placeName, write ? O.RDWR : O.RDONLY, 0);
 }
 
 export function fallocate(m: Mount, op: Fallocate): number {

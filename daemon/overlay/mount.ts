@@ -4,7 +4,7 @@
  */
 import { disk, DirentType, Mode, O, O_DIRECTORY, type Disk } from '../layers/disk';
 import { ImportedLower } from '../layers/imported';
-import { DirectoryLower, type Files, FIRST_ROW, type Lower } from '../layers/lower';
+import { DirectoryLower, type Files, FIRST_ROW, type Lower, openQuietly } from '../layers/lower';
 import { Names } from '../layers/names';
 import { OverriddenLower, OverriddenUpper, type OverridePlace, type UpperFiles } from '../layers/override';
 import { Override, OVERRIDES } from '../layers/override-names';
@@ -64,6 +64,8 @@ export class Mount {
   readonly upper: UpperFiles;
   /** are they kept in xattrs: in the upper; anywhere? */
   readonly overridesUpper: boolean;
+  /** how the upper's files are opened to be read: with `noatime` quietly, where its mount is no clone that would see to it (private-mounts.ts) */
+  readonly openUpper: Disk['openat'];
   readonly hasOverrides: boolean;
   /** what the last gate found */
   placeFiles: Files = disk;
@@ -104,6 +106,7 @@ export class Mount {
     const override = this.overrideAt(-1);
     this.overridesUpper = override !== Override.NONE;
     this.upper = this.overridesUpper ? new OverriddenUpper(this.overridePlace(override), this.scratch.stat3) : disk;
+    this.openUpper = this.has(MountFlags.NOATIME) ? openQuietly : disk.openat;
     this.fds = new FdCache(disk);
     this.isImage = word(MountWord.STATE) === MountState.IMAGE;
     const image = word(MountWord.IMAGE);

@@ -4,6 +4,7 @@ import { disk, Mode, O, O_DIRECTORY, RenameFlag } from '../layers/disk';
 import { Names, writeAscii } from '../layers/names';
 import { OverriddenUpper, overrideOf } from '../layers/override';
 import { Override } from '../layers/override-names';
+import { cloneLowers, cloneUpper } from '../layers/private-mounts';
 import { StatRecord } from '../layers/records';
 import { CHUNK_WORDS, standFor } from './image';
 import { Mount } from './mount';
@@ -31,6 +32,8 @@ export interface MountSpec {
   view?: ViewSpec;
   /** owners and modes in the upper are kept in an xattr, as fuse-overlayfs has xattr_permissions: under a privileged name (1), or under a user's (2) */
   xattrPermissions: 0 | 1 | 2;
+  /** MountAttribute bits: how the mount itself does atime, and so its upper */
+  atime: number;
   level: number;
   /** the lowers never change while they are mounted: what they say is shared with other such mounts of the same (image.ts) */
   share: boolean;
@@ -52,6 +55,7 @@ export function setUpMount(context: WorkerContext, spec: MountSpec): number {
   const opened: number[] = [];
   try {
     const writable = spec.upperFd >= 0;
+    cloneMounts(context, spec);
     let flags = (spec.flags & ~MountFlags.WRITABLE) | (writable ? MountFlags.WRITABLE : 0);
     i32[record + MountWord.UPPER_FD] = spec.upperFd;
     i32[record + MountWord.WORK_FD] = -1;
@@ -92,6 +96,16 @@ export function setUpMount(context: WorkerContext, spec: MountSpec): number {
     giveRecord(context, index);
     throw error;
   }
+}
+
+/** What lies on another mount of ours stays: its engine has to learn of its end, and who unmounts it that it is in use. */
+function cloneMounts(context: WorkerContext, { layerFds, imported, upperFd, workFd, atime, level }: MountSpec): void {
+  if (level > 1) return;
+  const dot = put(context, '.');
+  // an index is opened by the path of its directory, which there is none to on a clone
+  const lowers = layerFds.filter((_, i) => (imported?.ids[i] ?? '') === '');
+  cloneLowers(imported === undefined ? lowers : [...lowers, imported.objectsFd], dot);
+  if (upperFd >= 0) cloneUpper(upperFd, workFd, atime, dot);
 }
 
 function setImported(context: WorkerContext, record: number, imported: ImportedLayers | undefined): void {

@@ -49,6 +49,10 @@
   CALL(openHost, 3) \
   CALL(close, 1) \
   CALL(dup, 1) \
+  CALL(cloneMount, 3) \
+  CALL(mountId, 1) \
+  CALL(openOnMount, 2) \
+  CALL(moveDescriptor, 2) \
   CALL(stat, 3) \
   CALL(mkdirat, 3) \
   CALL(mknodat, 4) \

@@ -72,9 +72,10 @@ static size_t pathStep(const char *path, size_t length) {
   return slash ? (size_t)(slash - path) : 0;
 }
 
-/** For reading it if that is wanted and allowed, else O_PATH. */
+/** For reading it, as no access where one may, if that is wanted and allowed; else O_PATH. */
 static int openStep(int dirfd, const char *path, bool forReading) {
-  int fd = forReading ? openBelow(dirfd, path, O_RDONLY | O_DIRECTORY, 0) : -1;
+  int fd = forReading ? openBelow(dirfd, path, O_RDONLY | O_DIRECTORY | O_NOATIME, 0) : -1;
+  if (forReading && fd < 0 && errno == EPERM) fd = openBelow(dirfd, path, O_RDONLY | O_DIRECTORY, 0);
   return fd >= 0 || (forReading && errno != EACCES) ? fd : openBelow(dirfd, path, O_PATH | O_DIRECTORY, 0);
 }
 

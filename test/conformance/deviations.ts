@@ -126,9 +126,15 @@ export const deviations: readonly Deviation[] = [
   },
   {
     of: 'kernel',
-    cases: /^limits: a read that reaches the layer/,
+    cases: /^limits: a read of a lower/,
     field: 'atime',
     why: 'overlayfs reads lowers without atime',
+  },
+  {
+    of: 'plyfs',
+    cases: /^limits: a read of a lower/,
+    field: 'atime',
+    why: 'as on overlayfs (docs/compatibility.md)',
   },
   {
     of: 'kernel',
@@ -209,7 +215,7 @@ export const deviations: readonly Deviation[] = [
   },
   {
     of: 'imported',
-    cases: /^limits: a read that reaches the layer/,
+    cases: /^limits: a read of a lower/,
     field: 'atime',
     why: 'the index says the times, and an object is many files',
   },

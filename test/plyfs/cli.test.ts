@@ -194,14 +194,21 @@ t.test('nothing of the caller stays with the engine', async (t) => {
   const closed = await new Promise((resolve) => child.on('close', resolve)); // of its output, too: the engine does not hold it
   t.equal(closed, 0);
   const [engine] = place.engines();
-  const links = fs.readdirSync(`/proc/${engine}/fd`).map((fd) => readLink(`/proc/${engine}/fd/${fd}`));
+  const fds = fs.readdirSync(`/proc/${engine}/fd`);
+  const links = fds.map((fd) => readLink(`/proc/${engine}/fd/${fd}`));
   const known =
     /^(\/dev\/null|\/dev\/fuse|anon_inode:\[(eventpoll|eventfd|eventpoll)\]|pipe:\[\d+\]|socket:\[\d+\]|\/memfd:plyfs-arena \(deleted\)|)$/;
-  const directories = ['a', 'b', 'u', 'w/work', 'w/ply-orphans', 'w/index', 'w'].map((name) => path.join(place.base, name));
+  const identity = (file: string): string => (({ dev, ino }) => `${dev}:${ino}`)(fs.statSync(file));
+  const directories = ['a', 'b', 'u', 'w/work', 'w/ply-orphans', 'w/index', 'w'].map((name) => identity(path.join(place.base, name)));
+  // directories on clones of their mounts have no path
+  const unknown = fds.filter((_, i) => !known.test(links[i]));
   t.same(
-    links.filter((link) => !known.test(link) && !directories.includes(link)),
+    unknown.filter((fd) => !directories.includes(identity(`/proc/${engine}/fd/${fd}`))),
     [],
   );
+  const mountOf = (file: string): string | undefined => /^mnt_id:\s*(\d+)/m.exec(fs.readFileSync(file, 'latin1'))?.[1];
+  const mountIds = unknown.map((fd) => mountOf(`/proc/${engine}/fdinfo/${fd}`));
+  t.notOk(mountIds.includes(mountOf(`/proc/self/fdinfo/${inherited}`)), 'nor is anything open on the mount that they lie on');
   const stat = fs
     .readFileSync(`/proc/${engine}/stat`, 'latin1')
     .replace(/^.*\) /s, '')

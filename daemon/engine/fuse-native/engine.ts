@@ -182,6 +182,7 @@ export class FuseNativeEngine {
       flags: flagsOf(options, GRANTED),
       view: viewOf(options),
       xattrPermissions: options.xattrPermissions,
+      atime: 0,
     });
     const { i32 } = this.context.table;
     i32[mountRecord(index) + MountWord.USERS] = 1;

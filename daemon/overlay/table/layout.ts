@@ -144,6 +144,7 @@ export const enum MountFlags {
   KILLPRIV_V2 = 1 << 11,
   POSIX_ACL = 1 << 14,
   PARALLEL_DIRECT_WRITES = 1 << 15,
+  /** the mount has the option noatime */ NOATIME = 1 << 16,
 }
 
 /** Words of an inode record (256 bytes). ATTR is a stat record of native-bindings: a stat call can write there. */

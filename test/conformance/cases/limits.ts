@@ -6,7 +6,7 @@ const raw = String.raw;
 
 export default group('limits', [
   {
-    name: 'a read that reaches the layer moves atime by the mount options of the layer',
+    name: 'a read of a lower does not move its atime',
     see: ['atime'],
     lower: { f: file('content', { mtime: '1000000000.5' }) },
     steps: raw`
