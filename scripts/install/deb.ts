@@ -110,6 +110,8 @@ for unit in plyd.socket plyd.service; do
 done
 `;
 
+const CONTAINERD = 'plyd-containerd.socket';
+
 const scripts = (abi: string, major: string): Readonly<Record<string, string>> => ({
   postinst: `${PRELUDE}
 node_is_right() {
@@ -128,6 +130,12 @@ if [ "$1" = configure ]; then
       if deb-systemd-helper --quiet was-enabled "$unit"; then deb-systemd-helper enable "$unit" >/dev/null || true
       else deb-systemd-helper update-state "$unit" >/dev/null || true; fi
     done
+    # For those who use containerd: enabled by them, or not at all.
+    if deb-systemd-helper debian-installed ${CONTAINERD}; then
+      deb-systemd-helper unmask ${CONTAINERD} >/dev/null || true
+      if deb-systemd-helper --quiet was-enabled ${CONTAINERD}; then deb-systemd-helper enable ${CONTAINERD} >/dev/null || true; fi
+    fi
+    deb-systemd-helper update-state ${CONTAINERD} >/dev/null || true
   fi
   if [ -n "$units" ] && [ -d /run/systemd/system ]; then
     systemctl --system daemon-reload >/dev/null || true
@@ -142,13 +150,13 @@ fi
 # What is mounted goes on: engines need no files of the package once they run.
 if [ "$1" = remove ] && [ -n "$units" ] && [ -d /run/systemd/system ]; then
   # shellcheck disable=SC2086
-  deb-systemd-invoke stop $units >/dev/null || true
+  deb-systemd-invoke stop $units ${CONTAINERD} >/dev/null || true
 fi
 `,
   postrm: `#!/bin/sh
 set -e
 if command -v deb-systemd-helper >/dev/null; then
-  for unit in plyd.socket plyd.service; do
+  for unit in plyd.socket plyd.service ${CONTAINERD}; do
     case $1 in
       remove) deb-systemd-helper mask "$unit" >/dev/null || true ;;
       purge) deb-systemd-helper purge "$unit" >/dev/null || true
