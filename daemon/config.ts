@@ -19,8 +19,8 @@ export interface Config {
   logLevel: LogLevel;
   /** for people, not as JSON; undefined: on a terminal */
   logPretty: boolean | undefined;
-  /** at the end the mounts stay, and their engines; so it is where nothing is said and containerd's containers run on them */
-  keepMounts: boolean;
+  /** at the end the mounts stay, and their engines; undefined: where containerd's containers run on them */
+  keepMounts: boolean | undefined;
   /** of each engine; undefined: one per CPU */
   workers: number | undefined;
   /** how requests come from the kernel, for mounts that do not say */
@@ -138,7 +138,7 @@ function configOf(sources: Sources): Config {
     group: group === undefined ? undefined : groupId(group),
     logLevel: of('log-level')!,
     logPretty: of('log-pretty'),
-    keepMounts: of('keep-mounts')!,
+    keepMounts: sources['keep-mounts'].from === 'default' ? undefined : of('keep-mounts'),
     workers: of('workers'),
     transport: of('transport')!,
   };

@@ -28,7 +28,8 @@ import { Recovery } from './mounts/recovery';
 import { collectStatistics, hindrances } from './mounts/statistics';
 import { Supervisor } from './mounts/supervisor';
 import { MountWatch } from './mounts/watch';
-import { passOn, Service } from './service';
+import { API_SOCKET, CONTAINERD_SOCKET, passOn, Service } from './service';
+import type { SnapshotServer } from './snapshotter/server';
 import { Catalog, StoreError } from './store';
 
 /** How long requests that run may take when plyd ends. */
@@ -76,6 +77,8 @@ class Daemon {
     private readonly catalog: Catalog,
     private readonly supervisor: Supervisor,
     private readonly service: Service,
+    /** -1: none was passed */
+    private readonly containerdFd: number,
   ) {}
 
   static async start(config: Config): Promise<void> {
@@ -83,6 +86,8 @@ class Daemon {
     process.chdir('/');
     const { log, stream } = openDaemonLog(config);
     const service = Service.take(process.env, (errno, address) => log.warn({ errno, address }, 'the service manager cannot be told'));
+    const containerdFd = service.socket(CONTAINERD_SOCKET); // before all else: whether it is there says whether mounts are kept
+    config.keepMounts ??= config.containerdSocket !== undefined || containerdFd >= 0;
     const lock = lockRoot(config.root);
     const { root } = config;
     for (const directory of ['containers', 'layers', 'engines', 'snapshots'])
@@ -93,7 +98,7 @@ class Daemon {
     const watch = new MountWatch(catalog, events, locks, log);
     const supervisor = new Supervisor(engineSettings(config, stream), log, watch);
     watch.supervisor = supervisor;
-    const daemon = new Daemon(config, log, lock, catalog, supervisor, service);
+    const daemon = new Daemon(config, log, lock, catalog, supervisor, service, containerdFd);
     for (const signal of ['SIGTERM', 'SIGINT'] as const) process.on(signal, () => daemon.signalled(signal));
     process.on('SIGHUP', () => undefined); // the terminal that started us is none of our business
     process.on('uncaughtException', (error) => {
@@ -134,16 +139,18 @@ class Daemon {
       refuse: (socket) => refusalOf(socket, group),
     });
     let socketLock: Exclusive;
+    let endSnapshots: () => Promise<void>;
     try {
       socketLock = await this.listen(server.http);
+      endSnapshots = await this.serveSnapshots(keeper, locks, group);
     } catch (error) {
       await this.putDown();
       throw error;
     }
     const others = this.service.closeOthers();
-    if (others.length > 0) log.warn({ sockets: others }, 'sockets were passed that plyd has no use for: "api" is its API');
+    if (others.length > 0)
+      log.warn({ sockets: others }, 'sockets were passed that plyd has no use for: "api" is its API, "containerd" for containerd');
     const handover = new Handover(keeper, events, log, config.socket);
-    const endSnapshots = await this.serveSnapshots(keeper, locks, group);
     this.end = async () => {
       handover.close();
       await endSnapshots();
@@ -160,7 +167,7 @@ class Daemon {
   /** On the socket that was passed, if one was; else on one of its own. */
   private async listen(http: ApiServer['http']): Promise<Exclusive> {
     const { config } = this;
-    const fd = this.service.socket('api', 'ply.sock', 'plyd.socket');
+    const fd = this.service.socket(API_SOCKET);
     if (fd < 0) return await listen(http, config.socket, config.group);
     const { path, lock } = await listenOn(http, fd);
     config.socket = path;
@@ -176,17 +183,31 @@ class Daemon {
 
   /** Returns what ends it. gRPC is loaded only here: it takes as long as all the rest of the start. */
   private async serveSnapshots(keeper: Keeper, locks: Locks, group: number): Promise<() => Promise<void>> {
-    const { catalog, config, log } = this;
-    if (config.containerdSocket === undefined) return () => Promise.resolve();
+    const { catalog, config, log, containerdFd } = this;
+    if (config.containerdSocket === undefined && containerdFd < 0) return () => Promise.resolve();
     // eslint-disable-next-line @typescript-eslint/no-require-imports -- most plyds have no such socket
     const { SnapshotServer } = require('./snapshotter/server') as typeof import('./snapshotter/server');
     const server = new SnapshotServer({ catalog, keeper, locks, log, refuse: (socket) => refusalOf(socket, group) });
-    const lock = await listen(server.socket, config.containerdSocket, config.group);
-    log.info({ socket: config.containerdSocket }, "plyd is containerd's snapshotter");
+    const { path, lock } = await this.listenForContainerd(server.socket);
+    log.info({ socket: path }, "plyd is containerd's snapshotter");
     return async () => {
       await server.close(FINISH_MS);
       lock.release();
     };
+  }
+
+  /** As listen(). Whoever has configured another path than the one that was passed is told, as that one is waited at in vain. */
+  private async listenForContainerd(server: SnapshotServer['socket']): Promise<{ path: string; lock: Exclusive }> {
+    const { config, log, containerdFd } = this;
+    const asked = config.containerdSocket;
+    if (containerdFd < 0) return { path: asked!, lock: await listen(server, asked!, config.group) };
+    const passed = await listenOn(server, containerdFd);
+    if (asked !== undefined && asked !== passed.path)
+      log.warn(
+        { configured: asked, passed: passed.path },
+        'containerd-socket is not listened on: the service manager has passed another one',
+      );
+    return passed;
   }
 
   private end: (() => Promise<void>) | undefined;

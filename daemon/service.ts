@@ -9,6 +9,10 @@ import { ConfigError } from './config';
 const FIRST_FD = 3;
 const MOST_FDS = 1000;
 
+/** By FileDescriptorName=, or by the unit's name where there is none. One that comes without any name, and alone, is the API's. */
+export const API_SOCKET = ['api', 'ply.sock', 'plyd.socket'] as const;
+export const CONTAINERD_SOCKET = ['containerd', 'containerd.sock', 'plyd-containerd.socket'] as const;
+
 type Environment = Record<string, string | undefined>;
 type Complain = (error: number, address: string) => void;
 
@@ -47,12 +51,11 @@ export class Service {
   }
 
   /**
-   * The listening socket of one of these names that was passed, -1: none was. One that came without any name, and alone, is taken for any. Throws
-   * ConfigError when it is no listening Unix stream socket.
+   * The listening socket of one of these names that was passed, -1: none was. Throws ConfigError when it is no listening Unix stream socket.
    */
-  socket(...names: string[]): number {
+  socket(names: readonly string[]): number {
     const { sockets } = this;
-    const at = sockets.findIndex(({ name }) => names.includes(name) || (name === '' && sockets.length === 1));
+    const at = sockets.findIndex(({ name }) => names.includes(name));
     if (at < 0) return -1;
     const [{ fd, name }] = sockets.splice(at, 1);
     const kind = native.socketKind(fd);
@@ -123,7 +126,8 @@ function passed({ LISTEN_PID: pid = '', LISTEN_FDS: count = '', LISTEN_FDNAMES: 
     const fd = FIRST_FD + i;
     const set = native.closeOnExec(fd, 1);
     if (set < 0) throw new ConfigError(`LISTEN_FDS is ${count}, and descriptor ${fd} is not open (errno ${-set})`);
-    return { fd, name: given[i] === undefined || given[i] === 'unknown' ? '' : given[i] };
+    const name = given[i] === undefined || given[i] === 'unknown' ? '' : given[i];
+    return { fd, name: name === '' && number === 1 ? API_SOCKET[0] : name };
   });
 }
 

@@ -110,6 +110,8 @@ for unit in plyd.socket plyd.service; do
 done
 `;
 
+const CONTAINERD = 'plyd-containerd.socket';
+
 const scripts = (abi: string, major: string): Readonly<Record<string, string>> => ({
   postinst: `${PRELUDE}
 node_is_right() {
@@ -128,6 +130,12 @@ if [ "$1" = configure ]; then
       if deb-systemd-helper --quiet was-enabled "$unit"; then deb-systemd-helper enable "$unit" >/dev/null || true
       else deb-systemd-helper update-state "$unit" >/dev/null || true; fi
     done
+    # For those who use containerd: enabled by them, or not at all.
+    if deb-systemd-helper debian-installed ${CONTAINERD}; then
+      deb-systemd-helper unmask ${CONTAINERD} >/dev/null || true
+      if deb-systemd-helper --quiet was-enabled ${CONTAINERD}; then deb-systemd-helper enable ${CONTAINERD} >/dev/null || true; fi
+    fi
+    deb-systemd-helper update-state ${CONTAINERD} >/dev/null || true
   fi
   if [ -n "$units" ] && [ -d /run/systemd/system ]; then
     systemctl --system daemon-reload >/dev/null || true
@@ -138,8 +146,7 @@ if [ "$1" = configure ]; then
   fi
 fi
 `,
-  prerm: `#!/bin/sh
-set -e
+  prerm: `${PRELUDE}
 # Without the package nobody could say what these are, or mount them again when their engine dies. Nothing has been done yet, so all goes on as it was.
 if [ "$1" = remove ]; then
   mounted=$(awk '$3 == "fuse.plyfs" { print $2 }' /proc/self/mounts 2>/dev/null || true)
@@ -148,13 +155,16 @@ if [ "$1" = remove ]; then
     printf '%s\\n' "$mounted" | sed 's/^/plyfs:   /' >&2
     exit 1
   fi
-  if [ -d /run/systemd/system ]; then deb-systemd-invoke stop plyd.socket plyd.service >/dev/null || true; fi
+  if [ -n "$units" ] && [ -d /run/systemd/system ]; then
+    # shellcheck disable=SC2086
+    deb-systemd-invoke stop $units ${CONTAINERD} >/dev/null || true
+  fi
 fi
 `,
   postrm: `#!/bin/sh
 set -e
 if command -v deb-systemd-helper >/dev/null; then
-  for unit in plyd.socket plyd.service; do
+  for unit in plyd.socket plyd.service ${CONTAINERD}; do
     case $1 in
       remove) deb-systemd-helper mask "$unit" >/dev/null || true ;;
       purge) deb-systemd-helper purge "$unit" >/dev/null || true

@@ -47,5 +47,6 @@ export const ENVIRONMENT: readonly (readonly [string, string])[] = [
 export const FILES: readonly (readonly [string, string])[] = [
   ['/etc/ply/plyd.toml', "the configuration of root's plyd, and so of the service: see `plyfs.toml`(5)"],
   ['/run/ply/ply.sock', "plyd's socket; of an ordinary user's plyd $XDG_RUNTIME_DIR/ply/ply.sock"],
+  ['/run/ply/containerd.sock', "containerd's, where plyd-containerd.socket is enabled, or `containerd-socket` names it"],
   ['/var/lib/ply', "the store; of an ordinary user's plyd $XDG_DATA_HOME/ply"],
 ];

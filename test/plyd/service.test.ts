@@ -252,15 +252,20 @@ const noAnalyze = spawnSync('systemd-analyze', ['--version']).status === 0 ? fal
 
 void t.test('systemd finds nothing amiss in the unit files', { skip: noAnalyze }, async (t) => {
   const base = temporaryDirectory();
-  fs.copyFileSync(`${UNITS}/plyd.socket`, `${base}/plyd.socket`);
+  const sockets = ['plyd.socket', 'plyd-containerd.socket'];
+  for (const name of sockets) fs.copyFileSync(`${UNITS}/${name}`, `${base}/${name}`);
   const service = fs.readFileSync(`${UNITS}/plyd.service`, 'utf8');
   fs.writeFileSync(`${base}/plyd.service`, service.replace('/usr/bin/plyd', PROGRAM));
-  const { status, stderr } = spawnSync('systemd-analyze', ['verify', '--man=no', `${base}/plyd.service`, `${base}/plyd.socket`], {
-    encoding: 'utf8',
-    timeout: 60_000,
-  });
+  const { status, stderr } = spawnSync(
+    'systemd-analyze',
+    ['verify', '--man=no', `${base}/plyd.service`, ...sockets.map((name) => `${base}/${name}`)],
+    {
+      encoding: 'utf8',
+      timeout: 60_000,
+    },
+  );
   t.equal(status, 0, stderr);
-  t.notMatch(stderr, /plyd\.(service|socket)/);
+  t.notMatch(stderr, /plyd\S*\.(service|socket)/);
   fs.writeFileSync(`${base}/plyd.service`, `${service.replace('/usr/bin/plyd', PROGRAM)}\n[Service]\nKillMood=process\n`);
   const wrong = spawnSync('systemd-analyze', ['verify', '--man=no', `${base}/plyd.service`], { encoding: 'utf8', timeout: 60_000 });
   t.match(wrong.stderr, /KillMood/, 'it would');
