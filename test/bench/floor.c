@@ -4,7 +4,8 @@
  *
  *   floor dev|uring TREE POINT       mounts TREE's names and attributes (no contents) on POINT, and returns; it ends with the mount
  *
- * dev: a thread for each CPU, pinned, that reads a device descriptor of its own. uring: a thread for each CPU, pinned, with the kernel's queue of that CPU.
+ * dev: a thread for each CPU, pinned, that reads a device descriptor of its own. uring: a thread for each CPU, pinned, with the kernel's queue of that CPU, and
+ * of class SCHED_IDLE, so that the scheduler leaves whom an answer wakes up on that CPU (daemon/engine/wandering.ts).
  */
 #define _GNU_SOURCE
 #include <dirent.h>
@@ -202,21 +203,28 @@ static int serve_device(int device, uint8_t *request, uint8_t *reply) {
   return 1;
 }
 
-static int first_device;
+static int first_device, ready[2];
 
-static void pin(int cpu) {
+static void begin(int cpu, int class) {
+  const struct sched_param none = {0};
   cpu_set_t set;
   CPU_ZERO(&set);
   CPU_SET(cpu, &set);
-  sched_setaffinity(0, sizeof set, &set);
+  if (sched_setaffinity(0, sizeof set, &set) < 0 || sched_setscheduler(0, class, &none) < 0) _exit(1);
+}
+
+/* Whoever has started us waits for all threads. */
+static void say_ready(void) {
+  if (write(ready[1], "", 1) != 1) _exit(1);
 }
 
 static void *device_thread(void *argument) {
-  pin((int)(intptr_t)argument);
+  begin((int)(intptr_t)argument, SCHED_OTHER);
   int device = open("/dev/fuse", O_RDWR | O_CLOEXEC);
   uint32_t from = (uint32_t)first_device;
   if (device < 0 || ioctl(device, FUSE_DEV_IOC_CLONE, &from) < 0) _exit(1);
   uint8_t *buffers = need(aligned_alloc(4096, REQUEST * 2));
+  say_ready();
   while (serve_device(device, buffers, buffers + REQUEST)) continue;
   _exit(0);
 }
@@ -301,7 +309,7 @@ static void serve_entry(struct ring *ring, struct entry *entry) {
 
 static void *ring_thread(void *argument) {
   int cpu = (int)(intptr_t)argument;
-  pin(cpu);
+  begin(cpu, SCHED_IDLE);
   struct ring ring = {0};
   open_ring(&ring);
   for (int queue = cpu; queue < get_nprocs_conf(); queue += get_nprocs()) {
@@ -313,6 +321,7 @@ static void *ring_thread(void *argument) {
     entry->iov[1] = (struct iovec){entry->payload, BUFFER};
     submit(&ring, entry, CMD_REGISTER);
   }
+  say_ready();
   for (;;) {
     long sent = syscall(SYS_io_uring_enter, ring.fd, ring.unsent, 1, IORING_ENTER_GETEVENTS, NULL, 0);
     if (sent < 0 && errno != EINTR && errno != EAGAIN && errno != EBUSY) _exit(1);
@@ -351,9 +360,17 @@ int main(int argc, char **argv) {
   char options[128];
   snprintf(options, sizeof options, "fd=%d,rootmode=40000,user_id=0,group_id=0,allow_other,default_permissions", first_device);
   if (mount("floor", argv[3], "fuse.floor", MS_NODEV | MS_NOSUID, options) < 0) die("mounting on %s: %s", argv[3], strerror(errno));
+  if (pipe(ready) < 0) die("pipe: %s", strerror(errno));
   pid_t child = fork();
   if (child < 0) die("fork: %s", strerror(errno));
-  if (child > 0) return 0;
+  if (child > 0) {
+    close(ready[1]);
+    for (int cpu = 0; cpu < get_nprocs(); cpu++) {
+      char byte;
+      if (read(ready[0], &byte, 1) != 1) die("the server has ended");
+    }
+    return 0;
+  }
   setsid();
   int null = open("/dev/null", O_RDWR);
   for (int fd = 0; fd < 3; fd++) dup2(null, fd);
