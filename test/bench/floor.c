@@ -4,7 +4,7 @@
  *
  *   floor dev|uring TREE POINT       mounts TREE's names and attributes (no contents) on POINT, and returns; it ends with the mount
  *
- * dev: a thread for each CPU, pinned, that reads a device descriptor of its own. uring: a thread for each CPU, pinned, with the kernel's queue of that CPU, and
+ * dev: a thread for each CPU, pinned, that waits for a device descriptor of its own; in epoll, where the kernel wakes the same one each time. uring: a thread for each CPU, pinned, with the kernel's queue of that CPU, and
  * of class SCHED_IDLE, so that the scheduler leaves whom an answer wakes up on that CPU (daemon/engine/wandering.ts).
  */
 #define _GNU_SOURCE
@@ -21,6 +21,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/epoll.h>
 #include <sys/ioctl.h>
 #include <sys/mman.h>
 #include <sys/mount.h>
@@ -115,7 +116,7 @@ static void load_tree(const char *tree) {
 
 enum { PAGES = 32, BUFFER = PAGES * 4096, REQUEST = BUFFER + 4096, OVER_URING = 1 << 9 /* in flags2 */ };
 
-static int over_uring;
+static int over_uring, greeted;
 
 static size_t init(const struct fuse_init_in *in, struct fuse_init_out *out) {
   const uint32_t wanted = FUSE_ASYNC_READ | FUSE_PARALLEL_DIROPS | FUSE_MAX_PAGES | FUSE_CACHE_SYMLINKS | FUSE_NO_OPENDIR_SUPPORT |
@@ -127,6 +128,7 @@ static size_t init(const struct fuse_init_in *in, struct fuse_init_out *out) {
   out->max_write = BUFFER;
   out->max_pages = PAGES;
   out->time_gran = 1;
+  greeted = 1;
   return sizeof *out;
 }
 
@@ -187,11 +189,12 @@ static long answer(const struct fuse_in_header *header, const void *fixed, const
 
 /* --- over the device ------------------------------------------------------------------------------------------------------------------- */
 
-/* Serves one request. 0: the kernel has let go of the mount. */
-static int serve_device(int device, uint8_t *request, uint8_t *reply) {
+/* Serves one request, when there is one. 0: the kernel has let go of the mount. */
+static int serve_device(int device, int epoll, uint8_t *request, uint8_t *reply) {
   ssize_t length = read(device, request, REQUEST);
-  if (length < 0 && (errno == EINTR || errno == EAGAIN || errno == ENOENT)) return 1;
-  if (length < 0) return 0;
+  struct epoll_event event;
+  if (length < 0 && errno == EAGAIN) return epoll_wait(epoll, &event, 1, -1) >= 0 || errno == EINTR;
+  if (length < 0) return errno == EINTR || errno == ENOENT;
   const struct fuse_in_header *header = (const void *)request;
   const uint8_t *body = request + sizeof *header;
   struct fuse_out_header *out = (void *)reply;
@@ -218,14 +221,22 @@ static void say_ready(void) {
   if (write(ready[1], "", 1) != 1) _exit(1);
 }
 
+static int epoll_of(int device) {
+  int epoll = epoll_create1(EPOLL_CLOEXEC);
+  struct epoll_event event = {.events = EPOLLIN | EPOLLEXCLUSIVE};
+  if (epoll < 0 || epoll_ctl(epoll, EPOLL_CTL_ADD, device, &event) < 0) _exit(1);
+  return epoll;
+}
+
 static void *device_thread(void *argument) {
   begin((int)(intptr_t)argument, SCHED_OTHER);
-  int device = open("/dev/fuse", O_RDWR | O_CLOEXEC);
+  int device = open("/dev/fuse", O_RDWR | O_CLOEXEC | O_NONBLOCK);
   uint32_t from = (uint32_t)first_device;
   if (device < 0 || ioctl(device, FUSE_DEV_IOC_CLONE, &from) < 0) _exit(1);
+  int epoll = epoll_of(device);
   uint8_t *buffers = need(aligned_alloc(4096, REQUEST * 2));
   say_ready();
-  while (serve_device(device, buffers, buffers + REQUEST)) continue;
+  while (serve_device(device, epoll, buffers, buffers + REQUEST)) continue;
   _exit(0);
 }
 
@@ -341,21 +352,27 @@ static void *ring_thread(void *argument) {
 /* INIT, FORGET and INTERRUPT come over the device always. */
 static void serve(void) {
   uint8_t *buffers = need(aligned_alloc(4096, REQUEST * 2));
-  if (!serve_device(first_device, buffers, buffers + REQUEST)) _exit(1);
+  int epoll = epoll_of(first_device);
+  while (!greeted) {
+    if (!serve_device(first_device, epoll, buffers, buffers + REQUEST)) _exit(1);
+  }
   for (int cpu = 0; cpu < get_nprocs(); cpu++) {
     pthread_t thread;
     if (pthread_create(&thread, NULL, over_uring ? ring_thread : device_thread, (void *)(intptr_t)cpu)) _exit(1);
   }
-  if (!over_uring) pause();
-  while (serve_device(first_device, buffers, buffers + REQUEST)) continue;
-  _exit(0);
+  if (over_uring) {
+    while (serve_device(first_device, epoll, buffers, buffers + REQUEST)) continue;
+    _exit(0);
+  }
+  close(epoll);
+  pause();
 }
 
 int main(int argc, char **argv) {
   if (argc != 4 || (strcmp(argv[1], "dev") && strcmp(argv[1], "uring"))) die("it takes dev|uring TREE POINT");
   over_uring = !strcmp(argv[1], "uring");
   load_tree(argv[2]);
-  first_device = open("/dev/fuse", O_RDWR | O_CLOEXEC);
+  first_device = open("/dev/fuse", O_RDWR | O_CLOEXEC | O_NONBLOCK);
   if (first_device < 0) die("/dev/fuse: %s", strerror(errno));
   char options[128];
   snprintf(options, sizeof options, "fd=%d,rootmode=40000,user_id=0,group_id=0,allow_other,default_permissions", first_device);
