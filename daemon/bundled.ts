@@ -40,6 +40,11 @@ export function findBundle(name: string): Bundle | undefined {
   }
 }
 
+/** An upgrade takes the old one's files away. */
+export function isThere({ source, code }: Bundle): boolean {
+  return [source, code].every((name) => fs.existsSync(join(DIST, name)));
+}
+
 /** The exports of a module (its path from dist), from a bundle of which it is an entry if that can be had. */
 export function load(bundle: Bundle | undefined, module: string): unknown {
   const require = createRequire(__filename);

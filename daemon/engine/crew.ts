@@ -9,7 +9,7 @@ import { wakeAll } from './wake';
 import { usableCpus } from './privileges';
 import { possibleCpus, queuesOf } from './queues';
 import { SPARES } from './stuck';
-import { startThread } from './threads';
+import { isAsStarted, startThread } from './threads';
 import type { WorkerStart } from './worker';
 import { EngineWord, workerSlot } from './words';
 
@@ -54,6 +54,11 @@ export class Crew {
 
   startRest(): void {
     this.startWorkers(this.workers.slice(1));
+  }
+
+  /** Not after an upgrade. */
+  get canStartSpares(): boolean {
+    return isAsStarted(this.options.bundle);
   }
 
   /** The spare ones are started when they are needed for the first time: in most engines that never happens. */

@@ -49,6 +49,34 @@ function copy(name: string): { dist: string; manifest: Manifest } {
 
 const COMPLAINT = /^Error: --log-level=loud: it takes one of trace,.*\n {4}at runEngine \(/;
 
+/** Whether a running engine would start more threads: at first, and after each change of its dist. */
+const REPLACED = `
+const { join } = require('node:path');
+const fs = require('node:fs');
+const dist = process.argv[1];
+const bundle = require(join(dist, 'daemon/bundled')).findBundle('engine');
+const { isAsStarted } = require(join(dist, 'daemon/engine/threads'));
+const said = [isAsStarted(bundle), isAsStarted(undefined)];
+const thread = join(dist, 'daemon/engine/thread.js');
+fs.renameSync(join(dist, bundle.source), join(dist, 'away'));
+said.push(isAsStarted(bundle), isAsStarted(undefined));
+fs.renameSync(join(dist, 'away'), join(dist, bundle.source));
+said.push(isAsStarted(bundle));
+fs.copyFileSync(thread, thread + '.new');
+fs.renameSync(thread + '.new', thread);
+said.push(isAsStarted(bundle), isAsStarted(undefined));
+fs.rmSync(thread);
+said.push(isAsStarted(bundle));
+console.log(JSON.stringify(said));
+`;
+
+t.test('an engine whose files were replaced starts no threads from those of another build', (t) => {
+  const { stdout, stderr } = spawnSync(process.execPath, ['-e', REPLACED, copy('replaced').dist], { encoding: 'utf8', timeout: 20_000 });
+  t.equal(stderr, '');
+  t.same(JSON.parse(stdout), [true, true, false, true, true, false, false, false]);
+  t.end();
+});
+
 t.test('the engine is loaded from its bundle, with the code that V8 made at the build, and stacks name the sources', (t) => {
   const { bundled, taken, stack } = load(DIST);
   t.ok(bundled && taken === true);
