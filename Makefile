@@ -73,8 +73,8 @@ check: build ## types, ESLint (with the folder rule), Prettier, the protocol tab
 test: build ## all tests but the long ones; the last line is `N passed, N failed`
 	@scripts/run-tests
 
-test-clients: build ## podman, buildah, mount(8), containerd: the programs that use plyfs (part of make test)
-	@scripts/run-tests dist/test/clients/*.test.js
+test-clients: build ## the programs that use plyfs: podman, buildah, mount(8), containerd, systemd, Kubernetes, and the packages (part of make test)
+	@scripts/run-tests $(foreach one,clients snapshotter kubernetes packaging driver,dist/test/$(one)/*.test.js) dist/test/plyfs/owners*.test.js dist/test/plyd/service.test.js dist/test/plyd/config.test.js
 
 test-long: build ## all tests, those that take minutes too
 	@PLYFS_TEST_LONG=1 scripts/run-tests
