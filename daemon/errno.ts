@@ -37,6 +37,7 @@ export const enum Errno {
   EOVERFLOW = 75,
   EOPNOTSUPP = 95,
   ECONNABORTED = 103,
+  ECONNRESET = 104,
   ENOBUFS = 105,
   ENOTCONN = 107,
   ETIMEDOUT = 110,

@@ -42,7 +42,8 @@ export class ControlChannel {
       const message = native.receiveMessage(this.fd, MESSAGE_BYTES);
       if (message === -Errno.EAGAIN) return;
       if (message === undefined || typeof message === 'number') {
-        if (message !== undefined) this.log.error({ errno: -message }, 'the control channel failed');
+        // ECONNRESET: it ended with something of ours unread (unix(7)), which is an end as any other
+        if (message !== undefined && message !== -Errno.ECONNRESET) this.log.error({ errno: -message }, 'the control channel failed');
         this.close();
         this.onEnd();
         return;

@@ -15,7 +15,8 @@ export class Snapshots {
   private readonly client: Client;
 
   constructor(readonly socket: string) {
-    this.client = new (definition())(`unix:${socket}`, credentials.createInsecure());
+    // With connections of its own: by default all clients of a process share those of an address, and how long they wait after a failure.
+    this.client = new (definition())(`unix:${socket}`, credentials.createInsecure(), { 'grpc.use_local_subchannel_pool': 1 });
   }
 
   call<T>(method: string, request: object): Promise<T> {
