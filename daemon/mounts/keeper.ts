@@ -91,7 +91,7 @@ export class Keeper {
           prepared,
         );
         await pauseAt('take:served');
-        this.catalog.mounts.update(row.id, { phase: 'mounted', device: dev, engine: engine.pid });
+        this.catalog.mounts.taken(row.id, dev, engine.pid);
         return this.shown({ ...row, phase: 'mounted' });
       } catch (error) {
         this.catalog.mounts.remove(row.id);

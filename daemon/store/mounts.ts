@@ -82,6 +82,11 @@ export class Mounts implements Referable {
     return unsynced(this.db, () => change.immediate()); // no mount outlives the machine
   }
 
+  /** What plyfs has mounted is served. After a loss of power whoever called plyfs calls it again: podman, systemd with its fstab. */
+  taken(id: Id, device: string, engine: number): MountRow {
+    return unsynced(this.db, () => this.update(id, { phase: 'mounted', device, engine }));
+  }
+
   /** Before umount(2). */
   unmounting(id: Id): MountRow {
     return unsynced(this.db, () => this.update(id, { phase: 'unmounting' }));
