@@ -8,7 +8,7 @@ import t from 'tap';
 import { build, sparse, type Tree } from '../support/layers.js';
 import { leftBehind } from '../support/leaks.js';
 import { disk, type Disk, type Kind } from '../support/loops.js';
-import { must, unmount } from '../support/mounts.js';
+import { must } from '../support/mounts.js';
 import { script } from '../support/script.js';
 import { runOperations } from '../support/syscalls.js';
 import { type Mounted, target } from '../support/targets.js';
@@ -261,7 +261,8 @@ t.test('a power cut after a copy-up by reflink: the whole file, or the lower', a
     [1, 'with the log written'],
     [2, 'with the log lost'],
   ] as const) {
-    await on(['xfs'], async ([{ directory, image }]) => {
+    await on(['xfs'], async ([one]) => {
+      const { directory } = one;
       const lower = path.join(directory, 'lower');
       fs.mkdirSync(lower);
       await build(lower, { f: sparse(3 << 20, [[0, 3 << 20]]) });
@@ -280,8 +281,7 @@ t.test('a power cut after a copy-up by reflink: the whole file, or the lower', a
         await must('python3', ['-c', GO_DOWN, directory, String(flush)]);
         t.throws(() => fs.readdirSync(mounted.upper), { code: 'EIO' }, 'the disk is gone');
         await mounted.unmount();
-        await unmount(directory);
-        await must('mount', ['-t', 'xfs', '-o', 'loop', image, directory]);
+        await one.mountAgain();
         const is = fs.existsSync(copy);
         if (flush === 1) t.ok(is, `${when}: there`);
         if (is) t.ok(fs.readFileSync(copy).equals(content), `${when}: whole`);

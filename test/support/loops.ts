@@ -19,7 +19,18 @@ export interface Disk {
   readonly directory: string;
   /** the file that it lies in */
   readonly image: string;
+  /** Takes it away and mounts it again: as another file system to the kernel, with what has reached the disk. Not a tmpfs. */
+  mountAgain(): Promise<void>;
   remove(): Promise<void>;
+}
+
+/** An engine that has just lost its mount holds on to what its layers lay on for some milliseconds more, and with it to the loop device. */
+async function letGo(image: string): Promise<void> {
+  const end = Date.now() + 30_000;
+  while ((await must('losetup', ['--associated', image])) !== '') {
+    if (Date.now() > end) throw new Error(`${image} is unmounted, and still in use`);
+    await new Promise((resolve) => setTimeout(resolve, 20));
+  }
 }
 
 /** A fresh file system of `mib` MiB or as little as its kind takes. */
@@ -32,6 +43,12 @@ export async function disk(kind: Kind, mib: number = LEAST_MIB[kind]): Promise<D
     await unmount(directory);
     await removeDirectory(base);
   };
+  const mountImage = (): Promise<string> => must('mount', ['-t', kind, '-o', 'loop', image, directory]);
+  const mountAgain = async (): Promise<void> => {
+    await unmount(directory);
+    await letGo(image);
+    await mountImage();
+  };
   const size = Math.max(mib, LEAST_MIB[kind]);
   try {
     if (kind === 'tmpfs') await must('mount', ['-t', 'tmpfs', '-o', `size=${size}m`, 'tmpfs', directory]);
@@ -39,11 +56,11 @@ export async function disk(kind: Kind, mib: number = LEAST_MIB[kind]): Promise<D
       fs.writeFileSync(image, '');
       fs.truncateSync(image, size << 20);
       await must(`mkfs.${kind}`, [...MKFS[kind], image]);
-      await must('mount', ['-t', kind, '-o', 'loop', image, directory]);
+      await mountImage();
     }
   } catch (error) {
     await remove();
     throw error;
   }
-  return { directory, image, remove };
+  return { directory, image, mountAgain, remove };
 }
