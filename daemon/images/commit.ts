@@ -76,6 +76,7 @@ async function addLayer(
   lease: LeaseId,
   { report, signal }: Working<CommitProgress>,
 ): Promise<{ layer: Layer; reused: boolean }> {
+  catalog.objects.prepare();
   const ends = new Int32Array(2);
   const made = native.socketpair(ends);
   if (made < 0) throw new StoreError(`cannot make a pipe for the layer (errno ${-made})`);
@@ -100,9 +101,10 @@ async function addLayer(
     suspicious: false,
     lease,
   };
-  catalog.objects.prepare();
   const threads = new LayerThreads(catalog.root);
-  const [added, written] = await Promise.allSettled([addImportedLayer(catalog, threads, request), writing]);
+  // Closed as soon as nobody reads any more: the child waits for that, or fails by it.
+  const adding = addImportedLayer(catalog, threads, request).finally(() => fs.closeSync(from));
+  const [added, written] = await Promise.allSettled([adding, writing]);
   await threads.end();
   // Who breaks off first has the reason; the other only sees that its peer has gone.
   if (written.status === 'rejected' && (written.reason instanceof StoreError || signal.aborted || added.status === 'fulfilled'))

@@ -18,7 +18,7 @@ import { type TarEntry, TarReader, type TarSink } from './tar-reader';
 /** Where a layer's bytes come from. */
 export type LayerSource =
   | { file: string; offset: number; length: number }
-  /** a pipe, to its end; it is closed then */
+  /** a pipe, to its end; it stays open */
   | { fd: number };
 
 export interface LayerTask {
@@ -177,7 +177,7 @@ export class LayerReader implements TarSink {
         yield bytes;
       }
     } finally {
-      fs.closeSync(fd);
+      if (!('fd' in source)) fs.closeSync(fd);
     }
     if (left > 0 && left !== Infinity) throw new TarError('its file is shorter than it should be');
   }

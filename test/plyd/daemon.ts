@@ -87,6 +87,13 @@ export class Plyd {
     return how;
   }
 
+  /** Node's own, of plyd and its engines. */
+  private warnings(): string[] {
+    return this.log()
+      .split('\n')
+      .filter((line) => /^\(node:\d+\) /.test(line));
+  }
+
   log(): string {
     return fs.existsSync(this.logFile) ? fs.readFileSync(this.logFile, 'utf8') : '';
   }
@@ -276,6 +283,7 @@ export class Plyd {
     const running = this.child !== undefined && this.child.exitCode === null && this.child.signalCode === null;
     const how = running ? await this.stop() : 0;
     const left = this.mounted().map((point) => `mount ${point}`);
+    left.push(...this.warnings().map((line) => `in the log: ${line}`));
     if (how !== 0) left.push(`plyd ended with ${how}`);
     for (const pid of this.engines()) {
       left.push(`engine ${pid}`);
