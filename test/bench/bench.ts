@@ -105,9 +105,9 @@ export class Place {
       checkMounted(system, point);
       return made;
     }
-    if (system === 'floor-dev' || system === 'floor-uring') {
-      if (spec.bare === undefined) throw new Error(`there is no one tree that ${system} could show`);
-      await command(this.bench.floor, [system.slice('floor-'.length), spec.bare.tree, point]);
+    if (system === 'floor') {
+      if (spec.bare === undefined) throw new Error(`there is no one tree that the floor could show`);
+      await command(this.bench.floor, [spec.bare.tree, point]);
       checkMounted(system, point);
       return made;
     }

@@ -8,9 +8,9 @@ import type { Bench, Place } from './bench.js';
 
 /**
  * bare: no overlay, the merged tree as it lies on disk; ov: kernel overlayfs; fo: fuse-overlayfs; dev and uring: plyfs by its transport; in rows that only
- * read, fuse-native: plyfs's driver, and in those that only look at names and attributes, floor-dev and floor-uring: a server that has nothing to do (floor.c).
+ * read, fuse-native: plyfs's driver, and in those that only look at names and attributes, floor: a server over io_uring that has nothing to do (floor.c).
  */
-export const SYSTEMS = ['bare', 'ov', 'fo', 'dev', 'uring', 'fuse-native', 'floor-dev', 'floor-uring'] as const;
+export const SYSTEMS = ['bare', 'ov', 'fo', 'dev', 'uring', 'fuse-native', 'floor'] as const;
 export type System = (typeof SYSTEMS)[number];
 
 export type Unit = 's' | 'ms' | 'µs' | 'MiB/s' | 'kIOPS' | 'MiB' | '×';

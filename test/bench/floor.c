@@ -2,10 +2,11 @@
  * The least that a FUSE server costs: it has a tree in memory, read-only, and every answer ready. What a row of `make bench` takes on it is the kernel's
  * part and that of two context switches a request, which no server is spared; the rest of what plyfs takes is plyfs.
  *
- *   floor dev|uring TREE POINT       mounts TREE's names and attributes (no contents) on POINT, and returns; it ends with the mount
+ *   floor TREE POINT       mounts TREE's names and attributes (no contents) on POINT, and returns; it ends with the mount
  *
- * dev: a thread for each CPU, pinned, that waits for a device descriptor of its own; in epoll, where the kernel wakes the same one each time. uring: a thread for each CPU, pinned, with the kernel's queue of that CPU, and
- * of class SCHED_IDLE, so that the scheduler leaves whom an answer wakes up on that CPU (daemon/engine/wandering.ts).
+ * Over io_uring: a thread for each CPU, pinned, with the kernel's queue of that CPU, and of class SCHED_IDLE, so that the scheduler leaves whom an answer wakes
+ * up on that CPU (daemon/engine/wandering.ts). A plain server over the device is no floor: where its threads and its caller chase each other over the CPUs
+ * it is slower than plyfs.
  */
 #define _GNU_SOURCE
 #include <dirent.h>
@@ -21,8 +22,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/epoll.h>
-#include <sys/ioctl.h>
 #include <sys/mman.h>
 #include <sys/mount.h>
 #include <sys/stat.h>
@@ -116,13 +115,13 @@ static void load_tree(const char *tree) {
 
 enum { PAGES = 32, BUFFER = PAGES * 4096, REQUEST = BUFFER + 4096, OVER_URING = 1 << 9 /* in flags2 */ };
 
-static int over_uring, greeted;
+static int greeted;
 
 static size_t init(const struct fuse_init_in *in, struct fuse_init_out *out) {
   const uint32_t wanted = FUSE_ASYNC_READ | FUSE_PARALLEL_DIROPS | FUSE_MAX_PAGES | FUSE_CACHE_SYMLINKS | FUSE_NO_OPENDIR_SUPPORT |
                           FUSE_EXPLICIT_INVAL_DATA | FUSE_DO_READDIRPLUS | FUSE_READDIRPLUS_AUTO | FUSE_INIT_EXT;
   *out = (struct fuse_init_out){.major = FUSE_KERNEL_VERSION, .minor = in->minor, .max_readahead = in->max_readahead, .flags = in->flags & wanted};
-  out->flags2 = over_uring ? in->flags2 & OVER_URING : 0;
+  out->flags2 = in->flags2 & OVER_URING;
   out->max_background = 64;
   out->congestion_threshold = 48;
   out->max_write = BUFFER;
@@ -163,7 +162,7 @@ static size_t list(const struct node *directory, const struct fuse_read_in *in, 
 
 enum { NO_ANSWER = -1 };
 
-/* The size of the answer, a negative errno, or NO_ANSWER. `rest` is what comes after the fixed structure of the request. */
+/* The size of the answer, or NO_ANSWER; 0 with a negative errno in *error. `rest` is what comes after the fixed structure of the request. */
 static long answer(const struct fuse_in_header *header, const void *fixed, const char *rest, uint8_t *out, int *error) {
   const struct node *node = header->nodeid <= count ? &nodes[header->nodeid] : NULL;
   *error = 0;
@@ -189,11 +188,11 @@ static long answer(const struct fuse_in_header *header, const void *fixed, const
 
 /* --- over the device ------------------------------------------------------------------------------------------------------------------- */
 
-/* Serves one request, when there is one. 0: the kernel has let go of the mount. */
-static int serve_device(int device, int epoll, uint8_t *request, uint8_t *reply) {
+static int device;
+
+/* Waits for a request and serves it. 0: the kernel has let go of the mount. */
+static int serve_device(uint8_t *request, uint8_t *reply) {
   ssize_t length = read(device, request, REQUEST);
-  struct epoll_event event;
-  if (length < 0 && errno == EAGAIN) return epoll_wait(epoll, &event, 1, -1) >= 0 || errno == EINTR;
   if (length < 0) return errno == EINTR || errno == ENOENT;
   const struct fuse_in_header *header = (const void *)request;
   const uint8_t *body = request + sizeof *header;
@@ -206,38 +205,19 @@ static int serve_device(int device, int epoll, uint8_t *request, uint8_t *reply)
   return 1;
 }
 
-static int first_device, ready[2];
+static int ready[2];
 
-static void begin(int cpu, int class) {
+static void begin(int cpu) {
   const struct sched_param none = {0};
   cpu_set_t set;
   CPU_ZERO(&set);
   CPU_SET(cpu, &set);
-  if (sched_setaffinity(0, sizeof set, &set) < 0 || sched_setscheduler(0, class, &none) < 0) _exit(1);
+  if (sched_setaffinity(0, sizeof set, &set) < 0 || sched_setscheduler(0, SCHED_IDLE, &none) < 0) _exit(1);
 }
 
 /* Whoever has started us waits for all threads. */
 static void say_ready(void) {
   if (write(ready[1], "", 1) != 1) _exit(1);
-}
-
-static int epoll_of(int device) {
-  int epoll = epoll_create1(EPOLL_CLOEXEC);
-  struct epoll_event event = {.events = EPOLLIN | EPOLLEXCLUSIVE};
-  if (epoll < 0 || epoll_ctl(epoll, EPOLL_CTL_ADD, device, &event) < 0) _exit(1);
-  return epoll;
-}
-
-static void *device_thread(void *argument) {
-  begin((int)(intptr_t)argument, SCHED_OTHER);
-  int device = open("/dev/fuse", O_RDWR | O_CLOEXEC | O_NONBLOCK);
-  uint32_t from = (uint32_t)first_device;
-  if (device < 0 || ioctl(device, FUSE_DEV_IOC_CLONE, &from) < 0) _exit(1);
-  int epoll = epoll_of(device);
-  uint8_t *buffers = need(aligned_alloc(4096, REQUEST * 2));
-  say_ready();
-  while (serve_device(device, epoll, buffers, buffers + REQUEST)) continue;
-  _exit(0);
 }
 
 /* --- over io_uring: what <linux/fuse.h> and <linux/io_uring.h> say since 6.14 ------------------------------------------------------------ */
@@ -291,7 +271,7 @@ static void submit(struct ring *ring, struct entry *entry, unsigned number) {
   memset(sqe, 0, SQE_BYTES);
   struct io_uring_sqe *fields = (void *)sqe;
   fields->opcode = URING_CMD;
-  fields->fd = first_device;
+  fields->fd = device;
   fields->off = number;
   fields->user_data = (uint64_t)(uintptr_t)entry;
   if (number == CMD_REGISTER) {
@@ -320,7 +300,7 @@ static void serve_entry(struct ring *ring, struct entry *entry) {
 
 static void *ring_thread(void *argument) {
   int cpu = (int)(intptr_t)argument;
-  begin(cpu, SCHED_IDLE);
+  begin(cpu);
   struct ring ring = {0};
   open_ring(&ring);
   for (int queue = cpu; queue < get_nprocs_conf(); queue += get_nprocs()) {
@@ -352,31 +332,25 @@ static void *ring_thread(void *argument) {
 /* INIT, FORGET and INTERRUPT come over the device always. */
 static void serve(void) {
   uint8_t *buffers = need(aligned_alloc(4096, REQUEST * 2));
-  int epoll = epoll_of(first_device);
   while (!greeted) {
-    if (!serve_device(first_device, epoll, buffers, buffers + REQUEST)) _exit(1);
+    if (!serve_device(buffers, buffers + REQUEST)) _exit(1);
   }
   for (int cpu = 0; cpu < get_nprocs(); cpu++) {
     pthread_t thread;
-    if (pthread_create(&thread, NULL, over_uring ? ring_thread : device_thread, (void *)(intptr_t)cpu)) _exit(1);
+    if (pthread_create(&thread, NULL, ring_thread, (void *)(intptr_t)cpu)) _exit(1);
   }
-  if (over_uring) {
-    while (serve_device(first_device, epoll, buffers, buffers + REQUEST)) continue;
-    _exit(0);
-  }
-  close(epoll);
-  pause();
+  while (serve_device(buffers, buffers + REQUEST)) continue;
+  _exit(0);
 }
 
 int main(int argc, char **argv) {
-  if (argc != 4 || (strcmp(argv[1], "dev") && strcmp(argv[1], "uring"))) die("it takes dev|uring TREE POINT");
-  over_uring = !strcmp(argv[1], "uring");
-  load_tree(argv[2]);
-  first_device = open("/dev/fuse", O_RDWR | O_CLOEXEC | O_NONBLOCK);
-  if (first_device < 0) die("/dev/fuse: %s", strerror(errno));
+  if (argc != 3) die("it takes TREE POINT");
+  load_tree(argv[1]);
+  device = open("/dev/fuse", O_RDWR | O_CLOEXEC);
+  if (device < 0) die("/dev/fuse: %s", strerror(errno));
   char options[128];
-  snprintf(options, sizeof options, "fd=%d,rootmode=40000,user_id=0,group_id=0,allow_other,default_permissions", first_device);
-  if (mount("floor", argv[3], "fuse.floor", MS_NODEV | MS_NOSUID, options) < 0) die("mounting on %s: %s", argv[3], strerror(errno));
+  snprintf(options, sizeof options, "fd=%d,rootmode=40000,user_id=0,group_id=0,allow_other,default_permissions", device);
+  if (mount("floor", argv[2], "fuse.floor", MS_NODEV | MS_NOSUID, options) < 0) die("mounting on %s: %s", argv[2], strerror(errno));
   if (pipe(ready) < 0) die("pipe: %s", strerror(errno));
   pid_t child = fork();
   if (child < 0) die("fork: %s", strerror(errno));

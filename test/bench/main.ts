@@ -132,8 +132,8 @@ async function measure(options: Options, chosen: readonly Row[], janitor: ChildP
   const unavailable: Partial<Record<System, string>> = {};
   const noUring = options.systems.includes('uring') ? (whyNoUring() ?? whyNoTransport(options.plyfs)) : 'not asked for';
   if (noUring !== undefined) unavailable.uring = noUring;
-  const noFloorUring = whyNoUring();
-  if (noFloorUring !== undefined) unavailable['floor-uring'] = noFloorUring;
+  const noFloor = whyNoUring();
+  if (noFloor !== undefined) unavailable.floor = noFloor;
   const noFuseNative = options.systems.includes('fuse-native') ? whyNoFuseNative() : 'not asked for';
   if (noFuseNative !== undefined) unavailable['fuse-native'] = noFuseNative;
   const bench = await makeBench(options);

@@ -26,8 +26,7 @@ const COLOURS = {
   dev: '#2ca02c',
   uring: '#17becf',
   'fuse-native': '#9467bd',
-  'floor-dev': '#dbdb8d',
-  'floor-uring': '#bcbd22',
+  floor: '#bcbd22',
 };
 
 const STYLE = `

@@ -62,11 +62,10 @@ const TYPES = {
   dev: 'fuse.plyfs',
   uring: 'fuse.plyfs',
   'fuse-native': 'fuse.plyfs',
-  'floor-dev': 'fuse.floor',
-  'floor-uring': 'fuse.floor',
+  floor: 'fuse.floor',
 };
 
-export const isUring = (system: System): boolean => system === 'uring' || system === 'floor-uring';
+export const isUring = (system: System): boolean => system === 'uring' || system === 'floor';
 
 /** That what is measured is what it is called. */
 export function checkMounted(system: Exclude<System, 'bare'>, point: string): void {

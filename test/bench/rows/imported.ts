@@ -44,7 +44,7 @@ export const importedWalk = row({
   about:
     "the cold walk of the same tree, of which the layers were imported: a container of plyd, started just before. The kernel's overlayfs walks the unpacked layers.",
   dominates: "the round trips of READDIRPLUS and LOOKUP; a directory's entries and all attributes come from one query per layer.",
-  systems: ['ov', 'dev', 'uring', 'floor-dev', 'floor-uring'],
+  systems: ['ov', 'dev', 'uring', 'floor'],
   figures: [seconds('walk', 'cold walk, imported', { devOv: 1, uringOv: 1 })],
   async setup(bench) {
     const tree = await warmTree(bench);
