@@ -324,15 +324,15 @@ export class Engine {
   }
 
   private wakeSpares(awake: boolean): void {
-    this.log.info({}, awake ? 'workers are stuck in system calls: spare ones help' : 'spare workers sleep again');
-    if (!awake || this.crew.hasSpares) return;
-    if (!this.crew.canStartSpares) {
+    if (awake && !this.crew.hasSpares && !this.crew.canStartSpares) {
       this.log.warn(
         {},
-        "there are no spare workers: the engine's files are not those it was started from; mount again to get an engine of the new build",
+        "workers are stuck in system calls, and no spare ones help: the engine's files are not those it was started from; mount again to get an engine of the new build",
       );
       return;
     }
+    this.log.info({}, awake ? 'workers are stuck in system calls: spare ones help' : 'spare workers sleep again');
+    if (!awake || this.crew.hasSpares) return;
     this.startMore(this.crew.spares.length, () => this.crew.startSpares());
   }
 
