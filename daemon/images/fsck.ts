@@ -265,11 +265,12 @@ class Check {
 
   private faultIn({ number, kind, inodes }: SnapshotRow): string | undefined {
     const directory = this.snapshotDirectory(number);
-    for (const part of kind === 'active' ? ['fs', 'work', 'merged'] : ['fs', 'merged']) {
+    // '': the directory itself, which lstat(2) would follow as a symbolic link on the way to the others
+    for (const part of kind === 'active' ? ['', 'fs', 'work', 'merged'] : ['', 'fs', 'merged']) {
       const path = join(directory, part);
       try {
         if (!fs.lstatSync(path).isDirectory()) throw new Error('it is no directory');
-        if (part === 'merged') continue; // what is mounted there is none of the store
+        if (part === '' || part === 'merged') continue; // what is mounted at merged is none of the store
         walk(path);
         const found = kind === 'committed' ? inodesIn(path) : undefined;
         if (found !== undefined && found !== inodes)
@@ -289,7 +290,7 @@ class Check {
     for (const name of fs.readdirSync(directory)) {
       const path = join(directory, name);
       if (name.endsWith(HALF_MADE) || name.endsWith(HALF_REMOVED) || known.get(name) !== undefined) continue;
-      if (fs.existsSync(path))
+      if (fs.lstatSync(path, { throwIfNoEntry: false }) !== undefined)
         // its row goes when it has another name
         this.problem('snapshot', path, 'no snapshot of the catalog has this directory: it stays. Put ply.db back, or delete it');
     }

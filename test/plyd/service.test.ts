@@ -22,7 +22,7 @@ with open(file, 'a', buffering=1) as out:
         out.write(json.dumps(s.recv(65536).decode()) + '\\n')
 `;
 
-/** Becomes another program, with descriptor 3 passed as the socket that argv[1] says. */
+/** Becomes another program, with descriptor 3 passed as the socket that argv[1] says; argv[3] is LISTEN_FDNAMES, "-": there is none. */
 const PASSES = `
 import os, socket, sys
 kind, at = sys.argv[1], sys.argv[2]
@@ -34,7 +34,8 @@ else:
     if kind != 'deaf': s.listen(5)
 if fd == 3: os.set_inheritable(3, True)
 else: os.dup2(fd, 3)
-os.environ.update(LISTEN_PID=str(os.getpid()), LISTEN_FDS='1', LISTEN_FDNAMES=sys.argv[3])
+os.environ.update(LISTEN_PID=str(os.getpid()), LISTEN_FDS='1')
+if sys.argv[3] != '-': os.environ['LISTEN_FDNAMES'] = sys.argv[3]
 os.execvp(sys.argv[4], sys.argv[4:])
 `;
 
@@ -169,6 +170,30 @@ void t.test(
   },
 );
 
+for (const [what, names] of Object.entries({
+  'no names': '-',
+  'an empty one': '',
+  unknown: 'unknown',
+  'more than there are sockets': 'api:b:c',
+}))
+  void t.test(`a socket that comes alone is the API's, with LISTEN_FDNAMES: ${what}`, { skip }, async (t) => {
+    const plyd = new Plyd();
+    plyd.under = ['python3', '-c', PASSES, 'listening', plyd.socket, names];
+    try {
+      await plyd.start();
+      const { ino } = fs.statSync(plyd.socket);
+      t.equal((await plyd.info()).socket, plyd.socket);
+      t.notOk(
+        plyd.lines().some(({ level }) => level >= 40),
+        'nothing is left over',
+      );
+      t.equal(await plyd.stop(), 0);
+      t.equal(fs.statSync(plyd.socket).ino, ino, 'it is the one that was passed: it stays');
+    } finally {
+      t.same(await plyd.cleanUp(), []);
+    }
+  });
+
 void t.test('what is no listening Unix stream socket is refused, and what it should be is said', { skip }, async (t) => {
   const base = temporaryDirectory();
   const start = (kind: string, name: string): { status: number | null; stderr: string } =>
@@ -179,6 +204,9 @@ void t.test('what is no listening Unix stream socket is refused, and what it sho
   t.match(start('file', 'api'), { status: 2, stderr: /descriptor 3 \("api"\).*is no socket.*ListenStream/ });
   t.match(start('datagram', 'ply.sock'), { status: 2, stderr: /is no stream socket/ });
   t.match(start('deaf', 'plyd.socket'), { status: 2, stderr: /is not listening/ });
+  fs.rmSync(`${base}/datagram`);
+  t.match(start('file', 'containerd'), { status: 2, stderr: /descriptor 3 \("containerd"\).*is no socket/ });
+  t.match(start('datagram', 'plyd-containerd.socket'), { status: 2, stderr: /is no stream socket/ });
   await removeDirectory(base);
 });
 

@@ -87,23 +87,37 @@ testWithPlyd(
   ['--transport', TRANSPORT],
 );
 
+const OF_KIND: Readonly<Record<string, readonly string[]>> = {
+  lookup: ['LOOKUP'],
+  list: ['OPENDIR', 'READDIR', 'READDIRPLUS', 'RELEASEDIR'],
+  open: ['OPEN', 'FLUSH', 'RELEASE'],
+  read: ['READ', 'LSEEK'],
+  write: ['WRITE', 'FSYNC', 'FSYNCDIR', 'FALLOCATE', 'COPY_FILE_RANGE', 'COPY_FILE_RANGE_64'],
+};
+/** So many requests of a kind that one of them is timed. */
+const ENOUGH = 60;
+
 testWithPlyd('an engine that serves several mounts keeps the times of each', async (t, plyd) => {
   await plyd.image();
-  for (const name of ['one', 'two']) await plyd.create('img', name);
-  const [one, two] = [await plyd.begin('one'), await plyd.begin('two')];
+  for (const name of ['one', 'two', 'three']) await plyd.create('img', name);
+  const [one, two, three] = [await plyd.begin('one'), await plyd.begin('two'), await plyd.begin('three')];
   const look = 'cd "$1" && for i in $(seq 400); do stat none$i >/dev/null 2>&1; done; :';
   t.equal((await sh(look, one.mountpoint!)).status, 0);
+  const list = 'cd "$1" && for i in $(seq 80); do mkdir d$i && echo d$i/* || exit; done >/dev/null';
+  t.equal((await sh(list, three.mountpoint!)).status, 0);
+  const sync = 'cd "$1" && for i in $(seq 80); do sync etc/motd || exit; done';
+  t.equal((await sh(sync, two.mountpoint!)).status, 0);
   const change = 'cd "$1" && for i in $(seq 40); do mkdir d$i && chmod 700 d$i && touch -d @1 d$i && rmdir d$i || exit; done';
   t.equal((await sh(change, two.mountpoint!)).status, 0);
   const timed = ({ buckets }: { buckets: number[] }): number => buckets.reduce((sum, count) => sum + count, 0);
   const sum = (list: readonly { buckets: number[] }[]): number => list.reduce((all, one) => all + timed(one), 0);
   let stats = await plyd.must<Stats>('GET', '/v1/stats');
-  await until('the times of both mounts together to be those by operation', async () => {
+  await until('the times of all mounts together to be those by operation', async () => {
     stats = await plyd.must<Stats>('GET', '/v1/stats'); // what the kernel sends on its own may still come
     return sum(stats.times) === sum(stats.mounts.flatMap(({ times }) => times));
   });
   const { mounts, engines } = stats;
-  t.equal(engines.length, 1, 'one engine has both');
+  t.equal(engines.length, 1, 'one engine has them all');
   const of = (container: string, kind: string): number => {
     const found = mounts.find((one) => one.container === container)!.times.find((one) => one.kind === kind);
     return found === undefined ? 0 : timed(found);
@@ -111,6 +125,19 @@ testWithPlyd('an engine that serves several mounts keeps the times of each', asy
   t.ok(of(one.id, 'lookup') >= 5, 'the names that were asked for');
   t.ok(of(two.id, 'change') >= 1, 'what was changed');
   t.equal(of(one.id, 'change'), 0, 'which the other mount knows nothing of');
+
+  const often = new Set<string>();
+  for (const { container, operations } of mounts)
+    for (const [kind, names] of Object.entries(OF_KIND)) {
+      const served = names.reduce((all, name) => all + (operations[name] ?? 0), 0);
+      const times = of(container!, kind);
+      t.ok(times <= served && (times > 0 || served < ENOUGH), `${kind}: ${times} of ${served}`);
+      if (served >= ENOUGH) often.add(`${kind} of ${[one, two, three].findIndex(({ id }) => id === container) + 1}`);
+    }
+  t.ok(
+    ['lookup of 1', 'open of 2', 'write of 2', 'list of 3'].every((what) => often.has(what)),
+    [...often].join(),
+  );
 
   const found = series((await plyd.text('GET', '/v1/metrics')).text);
   const labels = `mount="${mounts.find(({ container }) => container === two.id)!.id.slice(0, 12)}",container="${two.id.slice(0, 12)}",kind="change"`;

@@ -209,6 +209,12 @@ t.test('nothing of the caller stays with the engine', async (t) => {
   const mountOf = (file: string): string | undefined => /^mnt_id:\s*(\d+)/m.exec(fs.readFileSync(file, 'latin1'))?.[1];
   const mountIds = unknown.map((fd) => mountOf(`/proc/${engine}/fdinfo/${fd}`));
   t.notOk(mountIds.includes(mountOf(`/proc/self/fdinfo/${inherited}`)), 'nor is anything open on the mount that they lie on');
+  // What it cannot write to, no fault of ours can change: ST_RDONLY and ST_NOATIME, which Node's statfs() does not tell.
+  const flagsOf = async (name: string): Promise<string> => {
+    const fd = unknown.find((one) => identity(`/proc/${engine}/fd/${one}`) === identity(path.join(place.base, name)));
+    return (await run('python3', ['-c', `import os; print(os.statvfs('/proc/${engine}/fd/${fd}').f_flag & (1 | 1024))`])).stdout.trim();
+  };
+  t.same(await Promise.all(['a', 'b', 'u'].map(flagsOf)), ['1025', '1025', '0'], 'lowers are read-only, and their atime stays');
   const stat = fs
     .readFileSync(`/proc/${engine}/stat`, 'latin1')
     .replace(/^.*\) /s, '')

@@ -346,12 +346,19 @@ test('owners kept in xattrs of lowers are read, in every form and under every na
 });
 
 test('ids that xattrs of lowers cannot mean', async (t, place) => {
-  await place.sh('mkdir l; cd l; touch kept high wide; chown 7:8 *; chmod 600 *');
+  await place.sh('mkdir l; cd l; touch kept group high wide; chown 7:8 *; chmod 600 *');
   const set = (name: string, value: string): string => `setfattr -n user.fuseoverlayfs.override_stat -v ${value} l/${name};`;
-  await place.sh(set('', '0:0:755') + set('kept', '-1:12:100644') + set('high', '-2:4294967294:644') + set('wide', '4294967296:0:4755'));
+  await place.sh(
+    set('', '0:0:755') +
+      set('kept', '-1:12:100644') +
+      set('group', '12:-1:644') +
+      set('high', '-2:4294967294:644') +
+      set('wide', '4294967296:0:4755'),
+  );
   await place.mount('m', 'volatile');
   const stat = (name: string): string => `stat -c '%u:%g %a' m/${name}`;
   t.equal(await place.sh(stat('kept')), '7:12 644\n', 'fuse-overlayfs 1.10 writes -1 for an owner that it was not told');
+  t.equal(await place.sh(stat('group')), '12:8 644\n');
   t.equal(await place.sh(stat('high')), '4294967294:4294967294 644\n');
   t.match(await place.fails(stat('wide')), /Invalid argument/, 'of more than 32 bits: it is not cut to 0');
   await place.unmount('m');

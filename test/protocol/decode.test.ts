@@ -3,7 +3,7 @@ import t from 'tap';
 import { Opcode } from '../../daemon/protocol/abi';
 import { ASIDE, Decoder } from '../../daemon/protocol/decode';
 import { Encoder } from '../../daemon/protocol/encode';
-import { SET_ASIDE } from '../../daemon/protocol/operations';
+import { Kind, SET_ASIDE } from '../../daemon/protocol/operations';
 import { makeRows } from '../../daemon/protocol/rows';
 import { samples, type Sample } from './requests';
 import { hex, Memory, recorder, REPLY, REPLY_SIZE, REQUEST, type Call } from './support';
@@ -296,5 +296,32 @@ t.test('an operation is set aside, dispatched again, or failed', (t) => {
   memory.place(forget.message);
   decoder.decode(REQUEST, forget.message.length);
   t.equal(decoder.fail(encoder, REPLY, REPLY_SIZE, EIO), 0, 'but not when nobody waits for it');
+  t.end();
+});
+
+/** docs/api.md says what each kind is. */
+const KINDS: Readonly<Record<string, Kind>> = {
+  ...of(Kind.LOOKUP, 'LOOKUP'),
+  ...of(Kind.ATTRIBUTES, 'GETATTR READLINK STATFS GETXATTR LISTXATTR ACCESS STATX'),
+  ...of(Kind.LIST, 'OPENDIR READDIR RELEASEDIR READDIRPLUS'),
+  ...of(Kind.OPEN, 'OPEN RELEASE FLUSH'),
+  ...of(Kind.READ, 'READ LSEEK'),
+  ...of(Kind.WRITE, 'WRITE FSYNC FSYNCDIR SYNCFS FALLOCATE COPY_FILE_RANGE COPY_FILE_RANGE_64'),
+  ...of(Kind.CHANGE, 'SETATTR SYMLINK MKNOD MKDIR UNLINK RMDIR RENAME LINK SETXATTR REMOVEXATTR CREATE RENAME2 TMPFILE'),
+};
+
+function of(kind: Kind, names: string): Record<string, Kind> {
+  return Object.fromEntries(names.split(' ').map((name) => [name, kind]));
+}
+
+t.test('statistics have every operation under its kind', (t) => {
+  const { decoder } = new Bench();
+  const rows = makeRows(decoder.message, decoder.init);
+  for (const { name, kind } of rows) t.equal(kind, KINDS[name] ?? Kind.OTHER, name);
+  for (const name of Object.keys(KINDS))
+    t.ok(
+      rows.some((row) => row.name === name),
+      name,
+    );
   t.end();
 });

@@ -3,9 +3,9 @@ import fs from 'node:fs';
 import path from 'node:path';
 import t from 'tap';
 import type { DiskUsage, FsckProblem, FsckResult, Line, Pruned } from '../../daemon/api/types.js';
-import { leftBehind, type Plyd } from '../plyd/daemon.js';
+import { leftBehind, type Plyd, until } from '../plyd/daemon.js';
 import { must } from '../support/mounts.js';
-import { type Snapshots, testSnapshots } from './client.js';
+import { argumentsFor, refusal, type Snapshots, testSnapshots } from './client.js';
 
 const directoryOf = (plyd: Plyd, ...names: string[]): string => path.join(plyd.root, 'snapshots', ...names);
 
@@ -109,5 +109,103 @@ testSnapshots('halves of snapshots: fsck finds them, fsck --repair and prune rem
   t.same(fs.readdirSync(directoryOf(plyd)).sort(), ['1', '2', '3', '4', '5']);
   t.match(await fsck(plyd), { ok: true, problems: [] });
 });
+
+/** Does something while plyd stands still at a point of what was asked of it. */
+async function at<T>(plyd: Plyd, point: string, request: () => Promise<T>, meanwhile: () => Promise<void>): Promise<T> {
+  await plyd.stop('SIGKILL');
+  await plyd.start(argumentsFor(plyd), { PLYD_PAUSE_AT: point });
+  const answer = request();
+  await until(point, () => fs.existsSync(plyd.pauses), 30_000);
+  try {
+    await meanwhile();
+  } finally {
+    fs.rmSync(plyd.pauses);
+  }
+  return await answer;
+}
+
+for (const point of ['snapshot:directories', 'snapshot:row'])
+  testSnapshots(`prune and fsck --repair leave alone what is being prepared, at ${point}`, async (t, snapshots, plyd) => {
+    await snapshots.layer('base', '', 'echo base >motd');
+    await at(
+      plyd,
+      point,
+      () => snapshots.prepare('a', 'base'),
+      async () => {
+        t.match(await fsck(plyd, true), { ok: true, problems: [] });
+        t.match(await plyd.must<Pruned>('POST', '/v1/prune'), { leftovers: 0 });
+      },
+    );
+    t.equal(await snapshots.inside('a', 'cat motd; touch f'), 'base\n');
+    t.match(await fsck(plyd), { ok: true, problems: [] });
+  });
+
+for (const point of ['snapshot-remove:renamed', 'snapshot-remove:row'])
+  testSnapshots(`prune and fsck --repair leave alone what is being removed, at ${point}`, async (t, snapshots, plyd) => {
+    await snapshots.layer('base', '', 'echo base >motd');
+    await snapshots.prepare('a', 'base');
+    await at(
+      plyd,
+      point,
+      () => snapshots.remove('a'),
+      async () => {
+        t.match(await fsck(plyd, true), { ok: true, problems: [] });
+        t.match(await plyd.must<Pruned>('POST', '/v1/prune'), { leftovers: 0 });
+      },
+    );
+    t.same(await snapshots.keys(), ['base']);
+    t.same(fs.readdirSync(directoryOf(plyd)), ['1']);
+  });
+
+testSnapshots('a parent whose removal began before its child was made stays where it is all the time', async (t, snapshots, plyd) => {
+  await snapshots.layer('base', '', 'echo base >motd');
+  const removal = await at(
+    plyd,
+    'snapshot-remove:unmounted,snapshot-remove:renamed',
+    () => refusal(snapshots.remove('base')),
+    async () => {
+      await snapshots.prepare('a', 'base');
+    },
+  );
+  t.equal(removal, 'FAILED_PRECONDITION');
+  t.notOk(fs.existsSync(plyd.pauses), 'its directory had no other name meanwhile: a child may be about to be mounted');
+  t.equal(await snapshots.inside('a', 'cat motd'), 'base\n');
+});
+
+testSnapshots(
+  "what stands in the place of a snapshot's directory is told, and symbolic links are not followed",
+  async (t, snapshots, plyd) => {
+    await five(snapshots);
+    const elsewhere = path.join(plyd.base, 'elsewhere');
+    fs.mkdirSync(elsewhere);
+    fs.writeFileSync(path.join(elsewhere, 'precious'), '');
+    const own = directoryOf(plyd, '3');
+    const away = path.join(plyd.base, 'away');
+    fs.renameSync(own, away);
+    for (const target of [away, '/', elsewhere]) {
+      fs.symlinkSync(target, own);
+      t.match(
+        (await fsck(plyd, true)).problems,
+        [{ kind: 'snapshot', name: 'unused', message: /\/3: it is no directory/, repaired: false }],
+        target,
+      );
+      fs.rmSync(own);
+    }
+    fs.writeFileSync(own, '');
+    t.match((await fsck(plyd, true)).problems, [{ kind: 'snapshot', name: 'unused', message: /\/3: it is no directory/ }]);
+    fs.rmSync(own);
+
+    fs.symlinkSync('nowhere', directoryOf(plyd, '80'));
+    t.match((await fsck(plyd, true)).problems.at(-1), { name: directoryOf(plyd, '80'), message: /no snapshot of the catalog/ });
+    fs.rmSync(directoryOf(plyd, '80'));
+
+    fs.symlinkSync(elsewhere, own);
+    for (const name of ['78.new', '79.removing']) fs.symlinkSync(elsewhere, directoryOf(plyd, name));
+    t.match(await plyd.must<Pruned>('POST', '/v1/prune'), { leftovers: 2 });
+    await snapshots.remove('unused');
+    t.same(fs.readdirSync(directoryOf(plyd)).sort(), ['1', '2', '4', '5']);
+    t.same(fs.readdirSync(elsewhere), ['precious']);
+  },
+);
 
 void t.test('nothing is left behind', async (t) => t.same(await leftBehind(), []));
