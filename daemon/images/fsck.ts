@@ -255,12 +255,15 @@ class Check {
   private snapshot(snapshot: SnapshotRow): void {
     this.checked.snapshots++;
     if (this.faultIn(snapshot) === undefined) return;
-    // It may have been committed or removed meanwhile, or be about to be, or to be made: then its directory has another name for a moment.
-    const now = this.db.prepare<[number], SnapshotRow>(`${SNAPSHOTS} WHERE seq = ?`).get(snapshot.number);
-    const halves = [HALF_MADE, HALF_REMOVED].map((half) => this.snapshotDirectory(snapshot.number) + half);
-    if (now === undefined || halves.some((half) => fs.existsSync(half))) return;
-    const fault = this.faultIn(now);
-    if (fault !== undefined) this.problem('snapshot', now.key, fault);
+    const now = this.settled(snapshot.number); // it may have been committed meanwhile
+    const fault = now && this.faultIn(now);
+    if (fault !== undefined && this.settled(snapshot.number) !== undefined) this.problem('snapshot', now!.key, fault);
+  }
+
+  /** Undefined: it is gone, or about to be, or to be made: then its directory has another name for a moment. */
+  private settled(number: number): SnapshotRow | undefined {
+    const row = this.db.prepare<[number], SnapshotRow>(`${SNAPSHOTS} WHERE seq = ?`).get(number);
+    return [HALF_MADE, HALF_REMOVED].some((half) => fs.existsSync(this.snapshotDirectory(number) + half)) ? undefined : row;
   }
 
   private faultIn({ number, kind, inodes }: SnapshotRow): string | undefined {
@@ -286,7 +289,7 @@ class Check {
   private strangers(): void {
     const directory = join(this.root, 'snapshots');
     if (!fs.existsSync(directory)) return;
-    const known = this.db.prepare<[string]>('SELECT 1 FROM snapshots WHERE seq = ?');
+    const known = this.db.prepare<[string]>('SELECT 1 FROM snapshots WHERE CAST(seq AS TEXT) = ?');
     for (const name of fs.readdirSync(directory)) {
       const path = join(directory, name);
       if (name.endsWith(HALF_MADE) || name.endsWith(HALF_REMOVED) || known.get(name) !== undefined) continue;
