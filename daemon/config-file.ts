@@ -17,6 +17,7 @@ export interface Settings {
   'log-level'?: LogLevel;
   'log-pretty'?: boolean;
   'keep-mounts'?: boolean;
+  'warm-engine'?: boolean;
   workers?: number;
   transport?: Transport;
 }
@@ -69,6 +70,7 @@ export const CHECKS: { readonly [K in Key]-?: Check<NonNullable<Settings[K]>> } 
   'log-level': oneOf(LOG_LEVELS),
   'log-pretty': yesOrNo,
   'keep-mounts': yesOrNo,
+  'warm-engine': yesOrNo,
   workers,
   transport: oneOf(TRANSPORTS),
 };

@@ -21,6 +21,8 @@ export interface Config {
   logPretty: boolean | undefined;
   /** at the end the mounts stay, and their engines; undefined: where containerd's containers run on them */
   keepMounts: boolean | undefined;
+  /** an engine runs before the first mount, and practises (mounts/practice.ts) */
+  warmEngine: boolean;
   /** of each engine; undefined: one per CPU */
   workers: number | undefined;
   /** how requests come from the kernel, for mounts that do not say */
@@ -36,11 +38,14 @@ The daemon of plyfs: container root filesystems from shared layers. Talk to it w
   --root DIR         the store's directory (PLY_ROOT; /var/lib/ply, for users $XDG_DATA_HOME/ply)
   --socket PATH      where it listens (PLY_SOCKET; /run/ply/ply.sock, for users $XDG_RUNTIME_DIR/ply/ply.sock)
   --containerd-socket PATH  be containerd's proxy snapshotter there too (docs/kubernetes.md); implies --keep-mounts
-  --config FILE      a TOML file of root, socket, containerd-socket, group, log-level, log-pretty, keep-mounts, workers, transport
+  --config FILE      a TOML file of root, socket, containerd-socket, group, log-level, log-pretty, keep-mounts, warm-engine,
+                     workers, transport
                      (/etc/ply/plyd.toml, for users $XDG_CONFIG_HOME/ply/plyd.toml, if it is there; /dev/null: none)
   --log-level LEVEL  ${LOG_LEVELS.join(', ')} (info)
   --log-pretty, --no-log-pretty  the log for people, or as JSON (for people on a terminal)
   --keep-mounts      at its end leave mounted what is mounted: the next plyd takes it over
+  --no-warm-engine   start engines when they are needed: else one is there before, and practises for about a second, so that the first container
+                     does not find it slow
   --transport WHICH  how requests come from the kernel: auto, dev (/dev/fuse), uring (auto: io_uring where it is switched on)
   --help, --version
 
@@ -59,6 +64,8 @@ const OPTIONS = {
   'log-pretty': { type: 'boolean' },
   'no-log-pretty': { type: 'boolean' },
   'keep-mounts': { type: 'boolean' },
+  'warm-engine': { type: 'boolean' },
+  'no-warm-engine': { type: 'boolean' },
   transport: { type: 'string' },
   json: { type: 'boolean' },
   help: { type: 'boolean' },
@@ -79,7 +86,8 @@ export type Asked =
 /** Throws ConfigError. */
 export function readConfig(args: readonly string[], environment: NodeJS.ProcessEnv): Asked {
   const { values: given, positionals } = readArguments(args);
-  if (given['log-pretty'] === true && given['no-log-pretty'] === true) throw misused('--log-pretty and --no-log-pretty: which?');
+  for (const name of ['log-pretty', 'warm-engine'] as const)
+    if (given[name] === true && given[`no-${name}`] === true) throw misused(`--${name} and --no-${name}: which?`);
   if (given.help === true) return { action: 'help' };
   if (given.version === true) return { action: 'version' };
   const [word, verb, file = given.config, ...rest] = positionals;
@@ -99,7 +107,11 @@ type Given = ReturnType<typeof parseArgs<{ options: typeof OPTIONS }>>['values']
 function gather(given: Given, environment: NodeJS.ProcessEnv): Sources {
   const path = given.config === undefined ? usualFile(environment) : resolve(given.config);
   const file = path === undefined ? {} : given.config === undefined ? (readFile(path) ?? {}) : readNamedFile(path);
-  const options: Partial<Record<Key, string | boolean>> = { ...given, ...(given['no-log-pretty'] === true && { 'log-pretty': false }) };
+  const options: Partial<Record<Key, string | boolean>> = {
+    ...given,
+    ...(given['no-log-pretty'] === true && { 'log-pretty': false }),
+    ...(given['no-warm-engine'] === true && { 'warm-engine': false }),
+  };
   const variables: Partial<Record<Key, string>> = { root: 'PLY_ROOT', socket: 'PLY_SOCKET' };
   const pick = <K extends Key>(key: K, usual: () => Settings[K]): { value: Settings[K]; from: string } => {
     const option = options[key];
@@ -121,6 +133,7 @@ function gather(given: Given, environment: NodeJS.ProcessEnv): Sources {
     'log-level': pick('log-level', () => 'info'),
     'log-pretty': pick('log-pretty', () => undefined),
     'keep-mounts': pick('keep-mounts', () => containerd.value !== undefined),
+    'warm-engine': pick('warm-engine', () => true),
     workers: pick('workers', () => undefined),
     transport: pick('transport', () => 'auto'),
   };
@@ -139,6 +152,7 @@ function configOf(sources: Sources): Config {
     logLevel: of('log-level')!,
     logPretty: of('log-pretty'),
     keepMounts: sources['keep-mounts'].from === 'default' ? undefined : of('keep-mounts'),
+    warmEngine: of('warm-engine')!,
     workers: of('workers'),
     transport: of('transport')!,
   };

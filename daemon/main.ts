@@ -24,6 +24,7 @@ import { Keeper } from './mounts/keeper';
 import { Locks } from './mounts/lock';
 import { refusalOf } from './mounts/peer';
 import { enterOwnNamespaces } from './mounts/rootless';
+import { Practice } from './mounts/practice';
 import { Recovery } from './mounts/recovery';
 import { collectStatistics, hindrances } from './mounts/statistics';
 import { Supervisor } from './mounts/supervisor';
@@ -161,6 +162,7 @@ class Daemon {
     this.service.ready(this.summary());
     // counting takes time, which whoever waits for a mount has to wait
     if (this.service.isTold) events.listen(undefined, () => this.ending || this.service.status(this.summary()));
+    if (config.warmEngine) supervisor.keepWarm(new Practice(config.root, supervisor.blocking, log));
     if (this.ending) void this.finish();
   }
 
@@ -213,13 +215,14 @@ class Daemon {
   private end: (() => Promise<void>) | undefined;
 
   private info(): Info {
-    const engines = this.supervisor.running.map(({ pid, level, workers, load, startedAt, restarts }) => ({
+    const engines = this.supervisor.running.map(({ pid, level, workers, load, startedAt, restarts, isWarm }) => ({
       pid,
       level,
       workers,
       mounts: load,
       startedAt: startedAt.toISOString(),
       restarts,
+      warm: isWarm,
     }));
     const kernel = release();
     return {
@@ -265,7 +268,7 @@ class Daemon {
   private async putDown(): Promise<void> {
     const { catalog, supervisor } = this;
     if (this.config.keepMounts) {
-      supervisor.leave();
+      await supervisor.leave();
     } else {
       await supervisor.shutDown();
       catalog.transaction(() => {

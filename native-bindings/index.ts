@@ -243,6 +243,9 @@ export interface Native {
    * -EPERM without CAP_SYS_ADMIN over the mount namespace, and for attributes that are locked (mount_namespaces(7)); -EINVAL for a mount of another
    * namespace, an unbindable one, and one that hides something from us by a locked mount. */
   cloneMount(dirfd: number, set: number, clear: number): number;
+  /** O_PATH descriptor of the root of a new mount of a FUSE device (`fuseOpen`), in no tree of mounts: fsopen(2), fsmount(2). It goes with the last descriptor
+   * of a file on it. -ENOSYS before Linux 5.2; -EPERM without CAP_SYS_ADMIN over the mount namespace. */
+  fuseMount(device: number): number;
   /** The mount that `fd` came by, as in mountinfo (statx(2), stx_mnt_id): another's as soon as nothing holds it any more. -EOPNOTSUPP before Linux 5.8 */
   mountId(fd: number): number;
   /** O_PATH descriptor of the directory `dirfd` by the mount of `mountFd`, which is another one of the same file system and open for reading. By file handle:
@@ -365,8 +368,8 @@ export interface Native {
   watchReadable(fd: number, callback: () => void): { stop(): void };
   /** _exit(2): the last resort when a worker cannot be stopped. */
   exitNow(status: number): never;
-  /** close_range(2) from `first` on. */
-  closeFrom(first: number): number;
+  /** Marks all descriptors from `first` on close-on-exec: close_range(2). */
+  closeOnExecFrom(first: number): number;
   /** Size of a C struct, value of a macro, offset of a field ("sizeof:fuse_in_header", "offsetof:fuse_attr.mode", "FUSE_LOOKUP") from the <linux/fuse.h> it was compiled with; undefined when that header has none. */
   fuseHeader(name: string): number | undefined;
 

@@ -62,7 +62,17 @@ export const Info = name(
     startedAt: time,
     transport: z.strictObject({ used: z.enum(['dev', 'uring']), why: text }),
     passthrough: z.boolean(),
-    engines: z.array(z.strictObject({ pid: z.int(), level: z.int(), workers: count, mounts: count, startedAt: time, restarts: count })),
+    engines: z.array(
+      z.strictObject({
+        pid: z.int(),
+        level: z.int(),
+        workers: count,
+        mounts: count,
+        startedAt: time,
+        restarts: count,
+        warm: z.boolean(),
+      }),
+    ),
     counts: z.strictObject({ layers: count, images: count, containers: count, running: count, mounts: count }),
   }),
 );

@@ -71,7 +71,8 @@ export interface Info {
   startedAt: string;
   transport: { used: 'dev' | 'uring'; why: string };
   passthrough: boolean;
-  engines: { pid: number; level: number; workers: number; mounts: number; startedAt: string; restarts: number }[];
+  /** warm: it has practised since it was started (the setting warm-engine) */
+  engines: { pid: number; level: number; workers: number; mounts: number; startedAt: string; restarts: number; warm: boolean }[];
   counts: { layers: number; images: number; containers: number; running: number; mounts: number };
 }
 

@@ -56,6 +56,8 @@ export interface MountRequest {
   name?: string;
   /** to an engine that mounts by itself: what the mount is to be said to be of */
   source?: string;
+  /** a mount to practise on (mounts/practice.ts): nowhere to be found, none of the mounts that are listed, and no news */
+  practice?: boolean;
   /** to an engine: duplicates of the device descriptors come with the answer, as with that to `devices` */
   devices?: boolean;
   /** byte string, to the daemon only: the options as they were given, without the directories */

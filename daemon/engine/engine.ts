@@ -68,6 +68,7 @@ interface EngineMount {
   readonly level: number;
   readonly layers: number;
   readonly writable: boolean;
+  readonly practice: boolean;
 }
 
 /** The table's first mount record is nobody's. */
@@ -234,7 +235,7 @@ export class Engine {
   }
 
   private begin(request: MountRequest, descriptors: readonly number[]): number {
-    const { options, mountpoint, dev, writable, level, tag, name, imported } = request;
+    const { options, mountpoint, dev, writable, level, tag, name, imported, practice = false } = request;
     if (this.ending) throw new MountRefused('the engine is ending');
     if (this.level !== undefined && this.level !== level) {
       throw new MountRefused(
@@ -253,10 +254,13 @@ export class Engine {
     const index = this.mounting.begin(options, { device, layers, upper, work, ...store }, { level, wanted, name });
     this.level = level;
     this.hadMount = true;
-    this.mounts.set(index, { index, mountpoint, dev, level, layers: layers.length, writable, ...(tag !== undefined && { tag }) });
+    this.mounts.set(index, { index, mountpoint, dev, level, layers: layers.length, writable, practice, ...(tag !== undefined && { tag }) });
     const { ignored } = options;
     const mount = mountName(this.memory, index);
-    this.log.info({ mount, mountpoint: shown(mountpoint), layers: layers.length, writable, depth: level }, 'mounted');
+    this.log[practice ? 'debug' : 'info'](
+      { mount, mountpoint: shown(mountpoint), layers: layers.length, writable, depth: level },
+      'mounted',
+    );
     if (ignored.length > 0) this.log.debug({ mount, ignored }, 'mount options that were ignored');
     return index;
   }
@@ -274,7 +278,7 @@ export class Engine {
 
   private list({ after = -1 }: ListRequest): Outcome {
     const mounts: ListedMount[] = [];
-    const later = [...this.mounts.values()].filter(({ index }) => index > after).sort((a, b) => a.index - b.index);
+    const later = this.listedAfter(after);
     let bytes = 0;
     for (const { index, mountpoint, level, layers, writable, tag } of later) {
       const flags = this.memory.i32[mountRecord(index) + MountWord.FLAGS];
@@ -288,8 +292,12 @@ export class Engine {
     return { ok: true, mounts };
   }
 
+  private listedAfter(index: number): EngineMount[] {
+    return [...this.mounts.values()].filter((one) => one.index > index && !one.practice).sort((a, b) => a.index - b.index);
+  }
+
   private stats({ after }: StatsRequest): Outcome {
-    const later = [...this.mounts.values()].filter(({ index }) => index > (after ?? -1)).sort((a, b) => a.index - b.index);
+    const later = this.listedAfter(after ?? -1);
     const times = after === undefined ? { times: this.statistics.times() } : {};
     const counted: CountedMount[] = [];
     let bytes = Buffer.byteLength(JSON.stringify(times));
@@ -368,7 +376,11 @@ export class Engine {
   private ended(mount: EngineMount): void {
     this.mounts.delete(mount.index);
     this.mounting.end(mount.index);
-    this.log.info({ mount: mountName(this.memory, mount.index), mountpoint: shown(mount.mountpoint) }, 'unmounted');
+    this.log[mount.practice ? 'debug' : 'info'](
+      { mount: mountName(this.memory, mount.index), mountpoint: shown(mount.mountpoint) },
+      'unmounted',
+    );
+    if (mount.practice && [...this.mounts.values()].every(({ practice }) => practice)) this.statistics.leaveOut();
     this.control.tell({ ok: true, ended: mount.index });
     if (this.mounts.size === 0) this.level = undefined;
   }
@@ -376,7 +388,8 @@ export class Engine {
   // ---- the end -------------------------------------------------------------------------------------------------------------------------
 
   /** Takes the mountpoint away, if what is mounted there is still ours. Whoever mounted may have done so in another mount namespace. */
-  private unmount({ mountpoint, dev, index }: EngineMount): void {
+  private unmount({ mountpoint, dev, index, practice }: EngineMount): void {
+    if (practice) return; // it is whose it is
     if (mountedAt(mountpoint)?.dev !== dev) {
       this.log.info(
         { mount: mountName(this.memory, index), mountpoint: shown(mountpoint) },

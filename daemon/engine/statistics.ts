@@ -14,6 +14,8 @@ const KINDS: readonly CountedKind[] = ['other', 'lookup', 'attributes', 'list', 
 export class Statistics {
   private readonly workers: (Counters | undefined)[] = [];
   private names: string[] | undefined;
+  /** what times() does not tell of, in the order of the times of all opcodes */
+  private leftOut = new Float64Array(OPCODES * Times.SIZE);
 
   constructor(private readonly memory: Memory) {}
 
@@ -42,13 +44,22 @@ export class Statistics {
   }
 
   times(): CountedTimes[] {
-    const all = this.counters();
+    const counted = this.totals().map((total, i) => total - this.leftOut[i]);
     const found: CountedTimes[] = [];
     for (let opcode = 0; opcode < OPCODES; opcode++) {
-      const sum = (word: number): number => all.reduce((total, { words }) => total + words[word], 0);
-      found.push({ operation: this.name(opcode), ...timesAt(sum, timesOf(opcode)) });
+      found.push({ operation: this.name(opcode), ...timesAt((word) => counted[word], opcode * Times.SIZE) });
     }
     return found.filter(isAny);
+  }
+
+  /** Nobody is to hear of the times up to now. */
+  leaveOut(): void {
+    this.leftOut = this.totals();
+  }
+
+  private totals(): Float64Array<ArrayBuffer> {
+    const all = this.counters();
+    return Float64Array.from(this.leftOut, (_, i) => all.reduce((total, { words }) => total + words[timesOf(0) + i], 0));
   }
 
   private counters(): Counters[] {

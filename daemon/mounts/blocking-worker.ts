@@ -15,6 +15,8 @@ import {
   prepareMount,
   resolvePoint,
 } from './prepare';
+import type { MountOptions } from './options';
+import { type Lesson, type MovesRequest, openLesson, practise } from './practice-lesson';
 import { measure, measureInodes, type Size } from './size';
 import { imitate, type Unreadable, type Source } from './imitate';
 
@@ -32,6 +34,8 @@ export interface Calls {
   imitate(request: { from: Source[]; to: string }): Unreadable | undefined;
   diff(request: ContainerTrees): Diff;
   size(request: { upper: string }): Size;
+  openLesson(request: { options: MountOptions }): Lesson;
+  practise(request: MovesRequest): void;
   /** of a directory, a byte string */
   inodes(request: { root: string }): { bytes: number; inodes: number };
 }
@@ -57,6 +61,8 @@ const CALLS: Calls = {
   },
   imitate: ({ from, to }) => imitate(from, to, slot),
   diff: (request) => (load('./diff') as typeof import('./diff')).findChanges(request, slot),
+  openLesson,
+  practise,
   size: ({ upper }) => measure(upper, slot),
   inodes: ({ root }) => measureInodes(root, slot),
 };

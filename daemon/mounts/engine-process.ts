@@ -9,7 +9,8 @@ import { EngineChannel, EngineError, EngineGone } from './engine-channel';
 
 export { EngineError } from './engine-channel';
 
-const O_CLOEXEC = 0o2000000;
+/** Behind standard error. */
+const FIRST_OPENED = 3;
 
 export const MAIN = join(__dirname, '..', 'engine', 'main.js');
 /** Of engines that are not plyfs's own. */
@@ -34,26 +35,6 @@ export interface EngineOptions {
   program?: string;
 }
 
-/**
- * Descriptors that whoever called us let us inherit: the engine must not keep them. Node marks the low ones close-on-exec at its start, and
- * stops at the first gap.
- */
-function closeInherited(): void {
-  for (const name of fs.readdirSync('/proc/self/fd')) {
-    const fd = Number(name);
-    if (fd > 2 && !closesOnExec(fd)) native.close(fd);
-  }
-}
-
-function closesOnExec(fd: number): boolean {
-  try {
-    const flags = /^flags:\s*([0-7]+)/m.exec(fs.readFileSync(`/proc/self/fdinfo/${fd}`, 'latin1'))?.[1] ?? '0';
-    return (parseInt(flags, 8) & O_CLOEXEC) !== 0;
-  } catch {
-    return true; // the one that listed the directory: it is closed
-  }
-}
-
 export class EngineProcess {
   /** Its end: an exit status, or the signal that killed it. */
   readonly ended: Promise<number | string>;
@@ -74,7 +55,8 @@ export class EngineProcess {
     if (options.logLevel !== undefined) args.push(`--log-level=${options.logLevel}`);
     const sink = typeof options.log === 'object' ? options.log : undefined;
     const log = sink === undefined ? ((options.log as number | undefined) ?? 'ignore') : 'pipe';
-    closeInherited();
+    // What whoever called us let us inherit: the engine must not keep it. Node marks the low ones at its start, and stops at the first gap.
+    native.closeOnExecFrom(FIRST_OPENED);
     this.child = spawn(process.execPath, [options.program ?? MAIN, ...args, '--', options.label], {
       cwd: '/',
       env: { ...process.env, NODE_EXTRA_CA_CERTS: undefined }, // the engine speaks no TLS, and Node would parse all of those at its start

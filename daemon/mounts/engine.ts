@@ -44,6 +44,8 @@ export class Engine {
   /** it takes no further mount */
   closing = false;
   ended = false;
+  /** it has practised (practice.ts) */
+  isWarm = false;
   workers = 0;
   startedAt = new Date();
   private stopTimer: NodeJS.Timeout | undefined;

@@ -20,7 +20,7 @@ export function bytes(text: string): string {
 }
 
 /** For a value of lowerdir, upperdir or workdir. */
-function escaped(path: string): string {
+export function escaped(path: string): string {
   return bytes(path).replace(/[\\,:"]/g, '\\$&');
 }
 

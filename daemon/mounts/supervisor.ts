@@ -19,6 +19,7 @@ import { sourceOf } from './level';
 import { MountFailure } from './mount';
 import { isWithin, type MountEntry, mountTable, PLYFS, topMount } from './mountinfo';
 import { type MountOptions, parseOptions, shown } from './options';
+import type { Practice } from './practice';
 import type { Prepared } from './prepare';
 
 /** What is to be mounted, and how, as often as need be. */
@@ -104,6 +105,8 @@ export interface SupervisorEvents {
 
 const MNT_DETACH = 2;
 const IDLE_ENGINE_MS = 5000;
+/** Of mounts that lie on no other mount of plyfs (level.ts). */
+const USUAL_LEVEL = 1;
 /** Between umount(2) and the engine's word that the kernel has let go, if nobody uses it. */
 const OVER_MS = 3000;
 const PATIENCE_MS = 500;
@@ -123,6 +126,9 @@ export class Supervisor {
   /** served, but without their devices yet */
   private readonly pending = new Set<Served>();
   private readonly deaths: number[] = [];
+  private practice: Practice | undefined;
+  /** does not end when it has nothing to do */
+  private kept: Engine | undefined;
   private closing = false;
 
   constructor(
@@ -297,6 +303,7 @@ export class Supervisor {
 
   private engineFor(level: number, driver: OtherDriver | undefined): Engine {
     if (this.closing) throw new Ending('plyd is ending');
+    this.practice?.leaveOff();
     const found = [...this.engines].find((engine) => engine.level === level && engine.driver === driver && engine.hasRoom);
     if (found !== undefined) {
       found.cancelStop();
@@ -314,6 +321,19 @@ export class Supervisor {
       if (!engine.ended) this.log.warn({ engine: engine.pid, err: error }, 'an engine does not answer');
     });
     return engine;
+  }
+
+  /** From now on there is an engine before the first mount asks for one, and it practises meanwhile. */
+  keepWarm(practice: Practice): void {
+    this.practice = practice;
+    this.startWarm();
+  }
+
+  private startWarm(): void {
+    if (this.practice === undefined || this.closing) return;
+    if ([...this.engines].some(({ level, driver, closing }) => level === USUAL_LEVEL && driver === undefined && !closing)) return;
+    this.kept = this.startEngine(USUAL_LEVEL, 0);
+    void this.practice.run(this.kept);
   }
 
   // ---- unmounting ------------------------------------------------------------------------------------------------------------------------------
@@ -437,6 +457,7 @@ export class Supervisor {
 
   /** One of a driver that is not our own has had its mount. */
   private stopIdleEngine(engine: Engine): void {
+    if (engine === this.kept) return;
     if (engine.driver === undefined) engine.stopSoon(IDLE_ENGINE_MS);
     else void engine.stop(8000);
   }
@@ -462,6 +483,7 @@ export class Supervisor {
       else if (served.state === 'served') lost.push(served); // one that is leaving is detached by whoever unmounts it
     }
     if (lost.length > 0) this.recover(this.withDependents(lost), engine);
+    else if (expected) this.startWarm(); // one that dies while it practises would do so again
   }
 
   /** The mounts that lie on lost ones have to be made again too: their directories are gone with them. */
@@ -578,6 +600,7 @@ export class Supervisor {
   /** No new mount from now on. Unmounts all, those on top first, and ends the engines. Resolves with the ids of what was unmounted. */
   async shutDown(): Promise<void> {
     this.closing = true;
+    await this.practice?.stop();
     const all = [...this.mounts.values()].sort((a, b) => b.level - a.level);
     for (const level of new Set(all.map((one) => one.level))) {
       await Promise.all(all.filter((one) => one.level === level).map((one) => this.unmountForGood(one)));
@@ -595,8 +618,9 @@ export class Supervisor {
   }
 
   /** The engines go on without us. */
-  leave(): void {
+  async leave(): Promise<void> {
     this.closing = true;
+    await this.practice?.stop();
     for (const engine of this.engines) engine.leave();
     for (const served of this.mounts.values()) this.closeDevices(served);
   }

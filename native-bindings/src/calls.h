@@ -50,6 +50,7 @@
   CALL(close, 1) \
   CALL(dup, 1) \
   CALL(cloneMount, 3) \
+  CALL(fuseMount, 1) \
   CALL(mountId, 1) \
   CALL(openOnMount, 2) \
   CALL(moveDescriptor, 2) \
@@ -89,7 +90,7 @@
   CALL(umask, 1) \
   CALL(raiseFileLimit, 0) \
   CALL(exitNow, 1) \
-  CALL(closeFrom, 1) \
+  CALL(closeOnExecFrom, 1) \
   CALL(socketKind, 1) \
   CALL(closeOnExec, 2) \
   CALL(faultClear, 0)

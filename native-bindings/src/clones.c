@@ -1,5 +1,6 @@
 /**
- * Clones of mounts that are in nobody's tree of mounts, and directories reached through them: open_tree(2), mount_setattr(2), open_by_handle_at(2).
+ * Mounts that are in nobody's tree of mounts: clones, open_tree(2) and mount_setattr(2), with directories reached through them, open_by_handle_at(2); and
+ * new ones of FUSE, fsopen(2).
  */
 #include "args.h"
 
@@ -10,6 +11,11 @@
 
 #ifndef SYS_open_tree
 #define SYS_open_tree 428
+#endif
+#ifndef SYS_fsopen
+#define SYS_fsopen 430
+#define SYS_fsconfig 431
+#define SYS_fsmount 432
 #endif
 #ifndef SYS_mount_setattr
 #define SYS_mount_setattr 442
@@ -33,6 +39,29 @@ int32_t call_cloneMount(const int32_t *arg) {
   int32_t error = -errno;
   close(fd);
   return error;
+}
+
+/** Of <linux/mount.h>, as above. */
+enum { CONTEXT_CLOEXEC = 1, SET_FLAG = 0, SET_STRING = 1, CREATE = 6, MOUNT_CLOEXEC = 1 };
+
+static long setNumber(int context, const char *key, const char *format, unsigned value) {
+  char text[16];
+  snprintf(text, sizeof text, format, value);
+  return syscall(SYS_fsconfig, context, SET_STRING, key, text, 0);
+}
+
+int32_t call_fuseMount(const int32_t *arg) {
+  DIRECTORY(device, arg[0]);
+  int context = (int)syscall(SYS_fsopen, "fuse", CONTEXT_CLOEXEC);
+  if (context < 0) return -errno;
+  bool made = setNumber(context, "fd", "%u", (unsigned)device) == 0 && setNumber(context, "rootmode", "%o", S_IFDIR) == 0 &&
+              setNumber(context, "user_id", "%u", geteuid()) == 0 && setNumber(context, "group_id", "%u", getegid()) == 0 &&
+              syscall(SYS_fsconfig, context, SET_FLAG, "default_permissions", NULL, 0) == 0 &&
+              syscall(SYS_fsconfig, context, SET_FLAG, "allow_other", NULL, 0) == 0 &&
+              syscall(SYS_fsconfig, context, CREATE, NULL, NULL, 0) == 0;
+  int32_t fd = made ? result(syscall(SYS_fsmount, context, MOUNT_CLOEXEC, 0)) : -errno;
+  close(context);
+  return fd;
 }
 
 int32_t call_mountId(const int32_t *arg) {

@@ -26,6 +26,11 @@ export const SETTINGS: Readonly<Record<string, { value: string; about?: string }
   'log-level': { value: '"info"' },
   'log-pretty': { value: 'false', about: 'the log for people (true), or as JSON (false); for people on a terminal' },
   'keep-mounts': { value: 'true' },
+  'warm-engine': {
+    value: 'true',
+    about:
+      'an engine runs before the first mount, and practises for about a second, so that the first container does not find it slow; false: engines are started when they are needed (true)',
+  },
   workers: { value: '2', about: 'threads of each engine, 1 to 29 (one per CPU, at most 8)' },
   transport: { value: '"auto"' },
 };

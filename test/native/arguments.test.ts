@@ -75,7 +75,8 @@ const SHAPES: Record<string, string> = {
   timeSlice: 'i',
   umask: 'i',
   exitNow: 'i',
-  closeFrom: 'i',
+  closeOnExecFrom: 'i',
+  fuseMount: 'd',
   socketKind: 'i',
   closeOnExec: 'ii',
 };

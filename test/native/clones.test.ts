@@ -1,7 +1,7 @@
 import * as fs from 'node:fs';
 import { join } from 'node:path';
 import t, { type Test } from 'tap';
-import { againWith, E, memory, native, O, O_CLOEXEC, O_PATH, opened, put, workDirectory } from './support';
+import { againWith, E, memory, native, O, O_CLOEXEC, O_PATH, opened, put, room, workDirectory } from './support';
 
 const RDONLY = 0x01;
 const NOATIME = 0x10;
@@ -87,10 +87,27 @@ t.test('a descriptor is moved to the place of another', (t) => {
   t.end();
 });
 
+t.test('a mount of a FUSE device that nobody finds', { skip: !isRoot && 'needs root' }, (t) => {
+  const device = opened(t, native.fuseOpen());
+  const inbox = room(65536);
+  const before = fs.readFileSync('/proc/self/mountinfo', 'latin1');
+  const mount = native.fuseMount(device);
+  t.ok(mount >= 0, 'mounted');
+  t.equal(fs.readFileSync('/proc/self/mountinfo', 'latin1'), before, 'it is in no tree of mounts');
+  const bytes = native.recv(device, inbox, 65536);
+  t.ok(bytes > 40, 'the kernel says INIT');
+  t.equal(native.fuseMount(device), -E.EINVAL, 'a device has one mount');
+  t.equal(native.close(mount), 0);
+  t.equal(native.recv(device, inbox, 65536), -E.ENODEV, 'it has gone with its descriptor');
+  t.end();
+});
+
 t.test('what cannot be cloned is refused', (t) => {
   const { fd } = workDirectory(t);
   t.equal(native.cloneMount(-1, 0, 0), -E.EBADF);
   t.equal(native.mountId(9999), -E.EBADF);
+  t.equal(native.fuseMount(-1), -E.EBADF);
+  t.equal(native.fuseMount(fd), isRoot ? -E.EINVAL : -E.EPERM, 'no device of FUSE');
   t.equal(native.openOnMount(9999, fd), isRoot ? -E.EBADF : -E.EPERM);
   if (without) t.equal(native.cloneMount(fd, RDONLY, 0), -E.ENOSYS);
   else if (isRoot) {

@@ -84,15 +84,17 @@ t.test('exitNow ends the process without further ado', (t) => {
   t.end();
 });
 
-t.test('closeFrom closes the rest', (t) => {
+t.test('closeOnExecFrom: no child gets the rest, and it stays open here', (t) => {
   const child = inChild(
     `const fs = require('node:fs');
      const fds = [0, 0, 0].map(() => native.eventfd());
-     const closed = native.closeFrom(fds[1]);
-     fs.writeSync(1, JSON.stringify([closed, ...fds.map((fd) => native.eventfdSignal(fd))]));
-     native.exitNow(0);`,
+     for (const fd of fds) native.closeOnExec(fd, 0);
+     const marked = native.closeOnExecFrom(fds[1]);
+     const { stdout } = require('node:child_process').spawnSync('ls', ['/proc/self/fd'], { encoding: 'utf8' });
+     const seen = fds.map((fd) => stdout.split('\\n').includes(String(fd)));
+     fs.writeSync(1, JSON.stringify([marked, ...seen, ...fds.map((fd) => native.eventfdSignal(fd))]));`,
   );
-  t.equal(child.stdout, JSON.stringify([0, 0, -E.EBADF, -E.EBADF]));
-  t.equal(native.closeFrom(-1), -E.EINVAL);
+  t.equal(child.stdout, JSON.stringify([0, true, false, false, 0, 0, 0]));
+  t.equal(native.closeOnExecFrom(-1), -E.EINVAL);
   t.end();
 });

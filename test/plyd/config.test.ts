@@ -51,6 +51,7 @@ void t.test('config check: a good file, and what is wrong in a bad one', async (
         ['group = -1', /: group has to be/],
         ['log-level = "loud"', /: log-level cannot be "loud": it takes one of trace/],
         ['keep-mounts = "yes"', /: keep-mounts has to be true or false/],
+        ['warm-engine = 1', /: warm-engine has to be true or false/],
         ['workers = 30', /: workers has to be a number from 1 to 29/],
         ['transport = "tcp"', /: transport cannot be "tcp": it takes one of auto/],
         ['rot = "/x"', /: there is no setting "rot": there are root/],
@@ -86,6 +87,7 @@ void t.test('config dump: what counts, and who said it', async (t) => {
       'log-level': { value: 'error', from: 'command line' },
       workers: { value: 3, from: file },
       'keep-mounts': { value: false, from: 'default' },
+      'warm-engine': { value: true, from: 'default' },
     });
     const { stdout, stderr } = start(args, env);
     t.equal(stderr, '');

@@ -67,7 +67,8 @@ export class Plyd {
 
   spawn(args: readonly string[] = [], env: NodeJS.ProcessEnv = {}): void {
     const log = fs.openSync(this.logFile, 'a');
-    const all = [...NO_FILE, '--root', this.root, '--socket', this.socket, '--log-level', 'debug', ...args];
+    const cold = args.includes('--warm-engine') ? [] : ['--no-warm-engine']; // most have other business: practice.test.ts
+    const all = [...NO_FILE, '--root', this.root, '--socket', this.socket, '--log-level', 'debug', ...cold, ...args];
     const [command, ...words] = [...this.under, process.execPath, PROGRAM, ...all];
     const child = spawn(command, words, {
       stdio: ['ignore', log, log],
