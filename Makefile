@@ -90,7 +90,7 @@ option = $(if $($(firstword $(subst :, ,$1))),--$(lastword $(subst :, ,$1)) '$($
 
 bench: build ## compare with kernel overlayfs and fuse-overlayfs: make bench ROW=cold-walk RUNS=1 (docs/performance.md)
 	@# In a mount namespace of its own: else one that somebody else makes meanwhile would keep copies of its mounts in use.
-	@exec $(if $(filter 0,$(shell id -u)),unshare --mount --propagation private) node dist/test/bench/main.js $(foreach one,$(BENCH_OPTIONS),$(call option,$(one))) $(if $(DOCS),--docs)
+	@exec $(if $(filter 0,$(shell id -u)),unshare --mount --propagation private) node dist/test/bench/main.js $(foreach one,$(BENCH_OPTIONS),$(call option,$(one))) $(if $(DOCS),--docs) $(if $(ALONE),--alone)
 
 # DESTDIR, PREFIX (/usr/local), SYSCONFDIR (/etc), MOUNTDIR (PREFIX/sbin; mount(8) looks in /sbin), UNITDIR, ZSHDIR
 export DESTDIR PREFIX SYSCONFDIR MOUNTDIR UNITDIR ZSHDIR OUT

@@ -5,6 +5,7 @@ import { mounts } from '../support/mounts.js';
 import type { Client } from './client.js';
 import { type System, Unavailable } from './contract.js';
 import { mountFuseNative } from './fuse-native.js';
+import { Plyd } from './plyd.js';
 import { allowCommands, command, servers } from './processes.js';
 import { type Programs, checkMounted, mount, serversGone, unmount } from './systems.js';
 
@@ -19,6 +20,8 @@ export interface Bench {
   /** 1: the issue's sizes */
   scale: number;
   programs: Programs;
+  /** plyfs is measured without a plyd */
+  alone: boolean;
   /** a number of things, by the scale */
   amount(full: number, least?: number): number;
   /** <cache>/name, made by `make` in a directory that is renamed when it is complete; names end in a version */
@@ -50,6 +53,7 @@ export class Place {
   private readonly homes: string[] = [];
   private readonly deferred: (() => Promise<void>)[] = [];
   private serial = 0;
+  private plyd: Promise<Plyd> | undefined;
   /** what whoever reads the results must know */
   readonly remarks: string[] = [];
   /** servers that were there before: of an outer place */
@@ -112,8 +116,16 @@ export class Place {
       return made;
     }
     const options = spec.kernelOptions === undefined ? {} : { kernelOptions: spec.kernelOptions };
-    await mount(system, { lowers: spec.lowers, ...writable, ...options }, point, this.bench.programs);
+    const env = system === 'dev' || system === 'uring' ? await this.plyfsEnvironment() : {};
+    await mount(system, { lowers: spec.lowers, ...writable, ...options }, point, this.bench.programs, env);
     return made;
+  }
+
+  /** For plyfs: where the place's plyd is, which serves its mounts. */
+  private async plyfsEnvironment(): Promise<{ PLY_SOCKET: string }> {
+    if (this.bench.alone || !Plyd.exists(this)) return { PLY_SOCKET: this.path('no-plyd.sock') };
+    this.plyd ??= Plyd.start(this);
+    return { PLY_SOCKET: (await this.plyd).socket };
   }
 
   private async bareDirectory({ bare }: MountSpec, made: Mounted): Promise<Mounted> {

@@ -112,6 +112,7 @@ async function makeBench(options: Options): Promise<Bench> {
     directory,
     scale: options.scale,
     programs: { plyfs: options.plyfs, plyd: options.plyd },
+    alone: options.alone,
     amount: (full, least = 1) => Math.max(least, Math.round(full * options.scale)),
     cached: (name, make) => {
       if (!fs.existsSync(path.join(cache, name))) say(`making ${name}`);

@@ -3,7 +3,7 @@ import path from 'node:path';
 import { parseArgs } from 'node:util';
 import { SYSTEMS, type System } from './contract.js';
 
-export const HELP = `Usage: node dist/test/bench/main.js [OPTIONS]          (make bench RUNS=… ROW=… SCALE=… SYSTEMS=… PLYFS=… PLYD=… DIR=… OUT=… DOCS=1)
+export const HELP = `Usage: node dist/test/bench/main.js [OPTIONS]          (make bench RUNS=… ROW=… SCALE=… SYSTEMS=… PLYFS=… PLYD=… ALONE=1 DIR=… OUT=… DOCS=1)
 
 Compares plyfs (dev, uring) with the kernel's overlayfs (ov), fuse-overlayfs (fo) and the bare directory (bare). docs/performance.md explains.
 
@@ -13,6 +13,7 @@ Compares plyfs (dev, uring) with the kernel's overlayfs (ov), fuse-overlayfs (fo
   --systems A,B     of ${SYSTEMS.join(', ')}
   --plyfs FILE      the plyfs to measure (dist/bin/plyfs)
   --plyd FILE       the plyd to measure (dist/bin/plyd)
+  --alone           plyfs without a plyd: each mount with an engine that has just been started
   --dir DIR         where trees are kept and mounts made: ext4, 30 GiB free (/var/tmp/plyfs-bench)
   --out DIR         where results.json and report.html go (dist/bench)
   --docs            write the results into docs/performance.md too
@@ -27,6 +28,7 @@ export interface Options {
   systems: readonly System[];
   plyfs: string;
   plyd: string;
+  alone: boolean;
   directory: string;
   out: string;
   docs: boolean;
@@ -53,6 +55,7 @@ export function readOptions(args: readonly string[]): Options {
     systems: SYSTEMS.filter((system) => systems.includes(system)),
     plyfs: path.resolve(values.plyfs ?? path.join(repository, 'dist/bin/plyfs')),
     plyd: path.resolve(values.plyd ?? path.join(repository, 'dist/bin/plyd')),
+    alone: values.alone ?? false,
     directory: path.resolve(values.dir ?? '/var/tmp/plyfs-bench'),
     out: path.resolve(values.out ?? path.join(repository, 'dist/bench')),
     docs: values.docs ?? false,
@@ -82,6 +85,7 @@ const OPTIONS = {
   systems: VALUES,
   plyfs: VALUES,
   plyd: VALUES,
+  alone: { type: 'boolean' },
   dir: VALUES,
   out: VALUES,
   docs: { type: 'boolean' },

@@ -7,6 +7,10 @@ import { Unavailable } from './contract.js';
 import { type Running, sleep, start } from './processes.js';
 
 const START_LIMIT_MS = 30_000;
+/** An engine is started as soon as plyd is ready. */
+const NEWS_MS = 500;
+/** V8 goes on compiling for a moment. */
+const SETTLE_MS = 300;
 
 export class Plyd {
   private readonly agent = new http.Agent({ keepAlive: true, maxSockets: 1 });
@@ -25,13 +29,28 @@ export class Plyd {
     const { plyd } = place.bench.programs;
     if (!Plyd.exists(place)) throw new Unavailable(`${plyd} does not exist`);
     const [root, socket] = [place.path('plyd'), place.path('ply.sock')];
-    const daemon = start(plyd, ['--config', '/dev/null', '--root', root, '--socket', socket, '--log-level', 'error'], {
-      limitMs: 4 * 3600_000,
-    });
+    const transport = place.system === 'dev' ? ['--transport', 'dev'] : [];
+    const args = ['--config', '/dev/null', '--root', root, '--socket', socket, '--log-level', 'error', ...transport];
+    const daemon = start(plyd, args, { limitMs: 4 * 3600_000 });
     const made = new Plyd(daemon, socket);
     place.defer(() => made.stop());
     await made.answers();
+    await made.isWarm();
     return made;
+  }
+
+  /** Its engine has practised: on a machine where it runs it mostly has, long ago. One that is not of this build may not know of that. */
+  private async isWarm(): Promise<void> {
+    const began = Date.now();
+    for (;;) {
+      const { engines } = (await this.request('GET', '/v1/info')) as { engines: { warm?: boolean }[] };
+      if (engines.some(({ warm }) => warm === true)) break;
+      const waited = Date.now() - began;
+      if (engines.every(({ warm }) => warm === undefined) && waited > NEWS_MS) return;
+      if (waited > START_LIMIT_MS) throw new Error(`no engine of plyd is warm after ${START_LIMIT_MS / 1000} s`);
+      await sleep(50);
+    }
+    await sleep(SETTLE_MS);
   }
 
   private async answers(): Promise<void> {

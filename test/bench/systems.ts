@@ -50,9 +50,15 @@ export function mountCommand(system: ByCommand, stack: Stack, point: string, pro
   return { words: [programs.plyfs, '-o', [...options, `transport=${system}`].join(','), point], cwd: '/' };
 }
 
-export async function mount(system: ByCommand, stack: Stack, point: string, programs: Programs): Promise<void> {
+export async function mount(
+  system: ByCommand,
+  stack: Stack,
+  point: string,
+  programs: Programs,
+  env: Readonly<Record<string, string>>,
+): Promise<void> {
   const { words, cwd } = mountCommand(system, stack, point, programs);
-  await command(words[0], words.slice(1), { cwd, limitMs: MOUNT_LIMIT_MS });
+  await command(words[0], words.slice(1), { cwd, limitMs: MOUNT_LIMIT_MS, env: { ...process.env, ...env } });
   checkMounted(system, point);
 }
 
