@@ -332,7 +332,7 @@ export interface Native {
   mount(source: string, target: Buffer, type: string, flags: number, data: string): number;
   /** umount2(2); MNT_DETACH 2, MNT_FORCE 1 */
   umount(target: Buffer, flags: number): number;
-  /** execvp(3): this process becomes another program, found in PATH. Returns only when it fails. */
+  /** execvp(3): this process becomes another program, found in PATH, with the standard streams. Returns only when it fails. */
   exec(words: string[]): number;
   /** sched_setaffinity of the calling thread to one CPU; -1: every CPU the process may use. */
   pinThread(cpu: number): number;

@@ -13,7 +13,7 @@ import type { Log } from '../log';
 import type { Blocking } from './blocking';
 import { closeDirectories } from './directories';
 import type { Engine } from './engine';
-import { inTime } from './in-time';
+import { inTime, sleep } from './in-time';
 import { bytes, escaped } from './keeper';
 import { type MountOptions, parseOptions } from './options';
 import { practiceBase, practicePlace, type PracticePlace } from './practice-place';
@@ -23,6 +23,8 @@ const ROUNDS = 3;
 /** A machine that is too busy for that has no use for it. */
 const MOST_MS = 10_000;
 const ANSWER_MS = 10_000;
+/** Each worker loads SQLite when it meets its first imported layer, while it is idle: a request that had to wait for that would look stuck. */
+const OPENING_MS = 200;
 
 export class Practice {
   private wanted = false;
@@ -89,6 +91,7 @@ export class Practice {
     const own = join(place.writable, String(++this.serial));
     for (const directory of ['upper', 'work']) fs.mkdirSync(join(own, directory), { recursive: true });
     const options = lessonOptions(place, imported, own);
+    const isFirst = this.serial === 1;
     const { level, device, directories, root } = await this.blocking.call('openLesson', { options });
     const { layers, upper, work, imported: store } = directories;
     try {
@@ -102,6 +105,7 @@ export class Practice {
       native.close(device);
       closeDirectories(directories);
     }
+    if (isFirst) await sleep(OPENING_MS);
     await this.blocking.call('practise', { root, cpu, listsFirst });
     await this.remove(own);
   }

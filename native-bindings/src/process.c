@@ -102,6 +102,7 @@ napi_value method_exec(napi_env env, napi_callback_info info) {
     napi_get_value_string_utf8(env, word, words[i], length + 1, NULL);
   }
   FAULT(env, "exec");
+  for (int fd = 0; fd <= 2; fd++) fcntl(fd, F_SETFD, 0); // which Node marks at its start
   execvp(words[0], words);
   int error = errno;
   freeWords(words);

@@ -84,6 +84,12 @@ t.test('exitNow ends the process without further ado', (t) => {
   t.end();
 });
 
+t.test('exec keeps the standard streams', (t) => {
+  t.match(inChild(`native.exec(['sh', '-c', 'echo out; echo error >&2; exit 3'])`), { status: 3, stdout: 'out', stderr: 'error\n' });
+  t.equal(native.exec(['/nowhere/plyfs-none']), -E.ENOENT);
+  t.end();
+});
+
 t.test('closeOnExecFrom: no child gets the rest, and it stays open here', (t) => {
   const child = inChild(
     `const fs = require('node:fs');

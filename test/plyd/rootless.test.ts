@@ -100,7 +100,10 @@ void t.test('an ordinary user', { skip: whyNot() ?? false }, async (t) => {
     t.match(await ply('ps', '-aq'), { status: 0, stdout: '' });
   } finally {
     plyd.kill('SIGTERM');
-    t.equal(await ended, 0, fs.readFileSync(at('log'), 'utf8').slice(-1000));
+    const how = await ended;
+    const said = fs.readFileSync(at('log'), 'utf8');
+    t.equal(how, 0, said.slice(-1000));
+    t.match(said, /"plyd is ready"[^]*"plyd has ended"/, 'the log is kept in the namespaces, too');
     await sleep(100);
     await removeDirectory(base);
   }
