@@ -71,6 +71,8 @@ export class Mount {
   placeFiles: Files = disk;
   placeFd = -1;
   placeName = 0;
+  /** did the last lowerDirectory open the descriptor? Nobody has read from it then */
+  isFresh = false;
   /** what ownJob's last finished job counted */
   jobCount = 0;
   private readonly fds: FdCache;
@@ -298,10 +300,12 @@ export class Mount {
   lowerDirectory(directory: number, position: number): number {
     const { i32 } = this;
     const known = i32[directory + Inode.LOWERS] + Blob.DATA + LOWER_WORDS * position + 2;
+    this.isFresh = false;
     if (i32[known] !== 0) return i32[known];
     const generation = i32[directory + Inode.GENERATION];
     const cached = this.fds.get(directory, generation, position + 1);
     if (cached >= 0) return cached;
+    this.isFresh = true;
     const path = this.lowerPath(directory, position);
     const lower = this.lowers[this.lowerLayer(directory, position)];
     const fd = lower.openDirectory(this.table.blobBytes(path), i32[path + Blob.LENGTH], 1);
