@@ -241,7 +241,8 @@ function loadLower(m: Mount, directory: number, position: number, several: Map<n
   const fresh = m.isFresh;
   const layer = m.lowerLayer(directory, position);
   const lower = m.lowers[layer];
-  const xattrWhiteouts = !lower.isListed && opaqueMark(m, lower, place, m.names.empty, [m.names.opaque]) === 'x';
+  const xattrWhiteouts =
+    !lower.isListed && !m.isUnmarked(directory, position) && opaqueMark(m, lower, place, m.names.empty, [m.names.opaque]) === 'x';
   // A name may be given and whited out by `.wh.` in one layer (the file wins): whiteouts of this dialect count when the layer is read.
   const hides: string[] = [];
   let opaque = false;

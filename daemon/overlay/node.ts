@@ -12,7 +12,7 @@ import { copyNames, standDown, standFor, twinOf } from './image';
 import { blobText, childLowers, findData, redirectMark, text, textBlob, walk } from './lowers';
 import type { Mount } from './mount';
 import { STAT_WORDS } from './record';
-import { Dentry, DentryFlags, Inode, InodeFlags, LoadState, Lookups, MountFlags, MountWord } from './table/layout';
+import { Dentry, DentryFlags, Inode, InodeFlags, LoadState, Lookups, LowerHandle, MountFlags, MountWord } from './table/layout';
 
 /**
  * The node of a dentry that names something, made if there is none, with one lookup counted on it. The caller holds the directory's lock.
@@ -159,7 +159,7 @@ function fromUpper(m: Mount, directory: number, dentry: number, node: number, pl
     } else {
       const path = redirect.startsWith('/') ? redirect.slice(1) : joined(originOf(m, directory), redirect);
       const list: number[] = [];
-      for (const lower of walk(m, path, 0).directories) list.push(lower.layer, textBlob(m, lower.path), 0);
+      for (const lower of walk(m, path, 0).directories) list.push(lower.layer, textBlob(m, lower.path), LowerHandle.NONE);
       setLowers(m, node, list, path);
     }
     if (m.lowerCount(node) > 0) m.setFlags(node, InodeFlags.MERGED);

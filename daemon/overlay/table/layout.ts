@@ -169,7 +169,7 @@ export const enum Inode {
   /** no directory: layer index + 1 of its lower */ LAYER = 38,
   /** directory: position in LOWERS of the one that its attributes are of: the first that is not implicit */ ATTRIBUTES_OF = 38,
   /** regular file: blob: path below a layer's root of its lower data, where they are not in the lower file itself (metacopy) */ DATA_PATH = 39,
-  /** directory: blob [layer, path blob, handle]*: its lowers, topmost first; 0: none. The handle is that of an imported layer's row, else 0 */ LOWERS = 40,
+  /** directory: blob [layer, path blob, handle]*: its lowers, topmost first; 0: none. The handle is that of an imported layer's row, else LowerHandle */ LOWERS = 40,
   /** directory: blob: its path in the merged lowers, where a redirect must point */ ORIGIN = 41,
   /** live passthrough and live served opens */ OPEN_PASSTHROUGH = 42,
   OPEN_CACHED = 43,
@@ -274,6 +274,12 @@ export const enum DentryFlags {
 
 /** Words of an element of Inode.LOWERS. */
 export const LOWER_WORDS = 3;
+
+/** In place of a handle, which no row's is: what is known of a lower whose handles are descriptors. */
+export const enum LowerHandle {
+  NONE = 0,
+  /** it has been asked, and has no xattr by which an overlay marks a directory */ UNMARKED = 1,
+}
 
 /** Bytes of an imported layer's id that are kept: half of it. */
 export const LAYER_ID_BYTES = 16;
