@@ -74,7 +74,6 @@ export function childLowers(m: Mount, parent: number, dentry: number): number[] 
   const { i32, table, names } = m;
   const several = i32[dentry + Dentry.LOWERS];
   const count = several !== 0 ? i32[several + Blob.LENGTH] : i32[dentry + Dentry.LOWER] !== 0 ? 1 : 0;
-  const name = text(m, table.name(dentry), table.nameLength(dentry));
   const list: number[] = [];
   let parentPath = -1;
   let path = 0;
@@ -85,7 +84,7 @@ export function childLowers(m: Mount, parent: number, dentry: number): number[] 
     if (at === parentPath) table.holdBlob(path);
     else {
       parentPath = at;
-      path = textBlob(m, join(blobText(m, at), name));
+      path = table.pathBlob(at, table.name(dentry), table.nameLength(dentry));
     }
     const lower = m.lowers[layer];
     if (lower.isListed) {

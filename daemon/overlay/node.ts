@@ -104,7 +104,7 @@ function answered(result: number): void {
 function fromLower(m: Mount, directory: number, dentry: number, node: number, several: boolean): void {
   const { i32, table } = m;
   if (m.isDirectory(node)) {
-    setLowers(m, node, childLowers(m, directory, dentry), ownPath(m, directory, dentry));
+    inheritLowers(m, node, directory, dentry);
     if (m.lowerCount(node) > 1) m.setFlags(node, InodeFlags.MERGED);
     if ((i32[dentry + Dentry.FLAGS] & DentryFlags.IMPLICIT) !== 0) answered(takeAttributes(m, node));
     return;
@@ -155,7 +155,7 @@ function fromUpper(m: Mount, directory: number, dentry: number, node: number, pl
     }
     const redirect = redirectMark(m, disk, place, name);
     if (redirect === undefined) {
-      setLowers(m, node, childLowers(m, directory, dentry), ownPath(m, directory, dentry));
+      inheritLowers(m, node, directory, dentry);
     } else {
       const path = redirect.startsWith('/') ? redirect.slice(1) : joined(originOf(m, directory), redirect);
       const list: number[] = [];
@@ -212,11 +212,21 @@ export function ownPath(m: Mount, directory: number, dentry: number): string {
   return joined(originOf(m, directory), text(m, m.table.name(dentry), m.table.nameLength(dentry)));
 }
 
+/** What is not redirected goes on in its parent's lowers, under its name. */
+function inheritLowers(m: Mount, node: number, directory: number, dentry: number): void {
+  const { i32, table } = m;
+  const list = childLowers(m, directory, dentry);
+  // usually its topmost lower has it under that path
+  if (list.length > 0 && m.lowerPath(directory, i32[dentry + Dentry.LOWER] - 1) === i32[directory + Inode.ORIGIN]) {
+    i32[node + Inode.LOWERS] = table.listBlob(list);
+    i32[node + Inode.ORIGIN] = table.holdBlob(list[1]);
+  } else setLowers(m, node, list, ownPath(m, directory, dentry));
+}
+
 function setLowers(m: Mount, node: number, list: readonly number[], path: string): void {
   if (list.length === 0) return;
   const { i32, table } = m;
   i32[node + Inode.LOWERS] = table.listBlob(list);
-  // usually the topmost lower has the very same path
   const first = list[1];
   i32[node + Inode.ORIGIN] = blobText(m, first) === path ? table.holdBlob(first) : textBlob(m, path);
 }
