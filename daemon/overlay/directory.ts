@@ -12,21 +12,22 @@ import { Count } from './counters';
 import { asked } from './failure';
 import { opaqueMark, text } from './lowers';
 import type { Mount } from './mount';
+import { dropStats, readStats } from './stats';
 import { Dentry, DentryFlags, Inode, InodeFlags, LoadState } from './table/layout';
 
-/** Loads `directory` unless it is. The caller holds no lock of it. 0 or negative errno. */
-export function ensureLoaded(m: Mount, directory: number): number {
+/** Loads `directory` unless it is. `ahead`: another worker is going to list it with attributes. The caller holds no lock of it. 0 or negative errno. */
+export function ensureLoaded(m: Mount, directory: number, ahead = false): number {
   if (Atomics.load(m.i32, directory + Inode.LOAD) === LoadState.LOADED) return 0;
   m.lock(directory);
   try {
-    return load(m, directory);
+    return load(m, directory, ahead);
   } finally {
     m.unlock(directory);
   }
 }
 
 /** The same for a caller that holds the directory's lock. */
-export function load(m: Mount, directory: number): number {
+export function load(m: Mount, directory: number, ahead = false): number {
   const { i32 } = m;
   if (i32[directory + Inode.LOAD] === LoadState.LOADED) return 0;
   m.context.counters.miss(Count.DIRECTORY_LOADS);
@@ -44,6 +45,7 @@ export function load(m: Mount, directory: number): number {
       if (result >= 0) {
         finish(m, directory, several);
         keepNumbers(m, directory, foreign);
+        if (ahead) readStats(m, directory);
       }
     }
   } catch (error) {
@@ -61,6 +63,7 @@ export function load(m: Mount, directory: number): number {
 /** Forgets the dentries of a directory none of whose children has an inode record. The caller holds its lock, or it is dead. */
 export function unload(m: Mount, directory: number): void {
   Atomics.store(m.i32, directory + Inode.LOAD, LoadState.NOT);
+  dropStats(m, directory);
   for (let dentry = m.i32[directory + Inode.FIRST]; dentry !== 0;) {
     const next = m.i32[dentry + Dentry.NEXT];
     if (m.i32[dentry + Dentry.LOWERS] === -1) m.i32[dentry + Dentry.LOWERS] = 0;

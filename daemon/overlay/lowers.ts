@@ -45,20 +45,20 @@ export function opaqueMark(m: Mount, files: Files, fd: number, name: number, dia
   return '';
 }
 
-const enum Marks {
-  NONE,
-  SOME,
-  /** the file system lists no xattrs: none that say where a directory goes on below */ UNLISTED,
+export const enum Marks {
+  NONE = 0,
+  SOME = 1,
 }
 
 /**
- * May (fd, name) have a mark of an overlay? One question instead of one for each mark: hardly any directory of a layer has an xattr at all.
+ * May (fd, name) have a mark of an overlay? One question instead of one for each mark: hardly any directory of a layer has an xattr at all. Marks, or a
+ * negative errno.
  */
-function marks(m: Mount, files: Files, fd: number, name: number): Marks {
+export function marks(m: Mount, files: Files, fd: number, name: number): number {
   const { value, valueCapacity } = m.scratch;
   const length = files.listxattr(fd, name, value, valueCapacity);
   if (length === -Errno.ERANGE) return Marks.SOME;
-  if (asked(length) < 0) return Marks.UNLISTED;
+  if (length < 0) return length;
   for (let at = value; at < value + length; at = m.u8.indexOf(0, at) + 1) if (m.names.isOverlays(at)) return Marks.SOME;
   return Marks.NONE;
 }
@@ -74,6 +74,7 @@ export function childLowers(m: Mount, parent: number, dentry: number): number[] 
   const { i32, table, names } = m;
   const several = i32[dentry + Dentry.LOWERS];
   const count = several !== 0 ? i32[several + Blob.LENGTH] : i32[dentry + Dentry.LOWER] !== 0 ? 1 : 0;
+  const unmarked = (i32[dentry + Dentry.FLAGS] & DentryFlags.UNMARKED) !== 0;
   const list: number[] = [];
   let parentPath = -1;
   let path = 0;
@@ -94,11 +95,11 @@ export function childLowers(m: Mount, parent: number, dentry: number): number[] 
     }
     list.push(layer, path, LowerHandle.NONE);
     if (layer === m.layerFds.length - 1) break;
-    const fd = m.lowerDirectory(parent, position);
+    const fd = unmarked ? 0 : m.lowerDirectory(parent, position);
     if (fd < 0) throw new LayerError(-fd);
-    const found = marks(m, lower, fd, table.name(dentry));
-    if (found === Marks.NONE) list[list.length - 1] = LowerHandle.UNMARKED;
-    if (found !== Marks.SOME) continue;
+    const found = unmarked ? Marks.NONE : asked(marks(m, lower, fd, table.name(dentry)));
+    if (found === (Marks.NONE as number)) list[list.length - 1] = LowerHandle.UNMARKED;
+    if (found !== (Marks.SOME as number)) continue;
     if (opaqueMark(m, lower, fd, table.name(dentry), names.opaqueDialects) === 'y') break;
     const redirect = redirectMark(m, lower, fd, table.name(dentry));
     if (redirect !== undefined) {

@@ -12,13 +12,14 @@ import { copyNames, standDown, standFor, twinOf } from './image';
 import { blobText, childLowers, findData, redirectMark, text, textBlob, walk } from './lowers';
 import type { Mount } from './mount';
 import { STAT_WORDS } from './record';
+import { statIn } from './stats';
 import { Dentry, DentryFlags, Inode, InodeFlags, LoadState, Lookups, LowerHandle, MountFlags, MountWord } from './table/layout';
 
 /**
  * The node of a dentry that names something, made if there is none, with one lookup counted on it. The caller holds the directory's lock.
- * A negative errno when the layers do not answer.
+ * A negative errno when the layers do not answer. `stats`: what is kept for a listing of the directory (stats.ts).
  */
-export function nodeOf(m: Mount, directory: number, dentry: number): number {
+export function nodeOf(m: Mount, directory: number, dentry: number, stats = 0): number {
   const { i32, table } = m;
   const known = Atomics.load(i32, dentry + Dentry.INODE);
   if (known !== 0) {
@@ -28,20 +29,23 @@ export function nodeOf(m: Mount, directory: number, dentry: number): number {
     if (i32[dentry + Dentry.INODE] === known) table.unbind(dentry);
     m.unlock(known);
   }
-  return instantiate(m, directory, dentry);
+  return instantiate(m, directory, dentry, stats);
 }
 
-function instantiate(m: Mount, directory: number, dentry: number): number {
+function instantiate(m: Mount, directory: number, dentry: number, stats: number): number {
   const { i32, u32, table } = m;
   m.context.counters.miss(Count.NODES_MADE);
   const flags = i32[dentry + Dentry.FLAGS];
   const inUpper = (flags & DentryFlags.UPPER) !== 0;
-  const place = inUpper ? m.upperDirectory(directory) : m.lowerDirectory(directory, i32[dentry + Dentry.LOWER] - 1);
+  const position = i32[dentry + Dentry.LOWER] - 1;
+  const kept = inUpper ? 0 : statIn(m, stats, dentry);
+  const stat = kept === 0 ? m.scratch.stat : kept;
+  // what is kept needs no descriptor
+  const place = inUpper ? m.upperDirectory(directory) : kept === 0 ? m.lowerDirectory(directory, position) : 0;
   if (place < 0) return place;
-  const { stat } = m.scratch;
   if (!inUpper && (flags & DentryFlags.STAT) !== 0) table.keptStat(dentry, stat);
-  else {
-    const files: Pick<Files, 'stat'> = inUpper ? m.upper : m.lowerAt(directory, i32[dentry + Dentry.LOWER] - 1);
+  else if (kept === 0) {
+    const files: Pick<Files, 'stat'> = inUpper ? m.upper : m.lowerAt(directory, position);
     const result = files.stat(place, table.name(dentry), stat);
     if (result < 0) return result;
   }
@@ -49,7 +53,9 @@ function instantiate(m: Mount, directory: number, dentry: number): number {
   const several = type !== Mode.DIRECTORY && u32[(stat + StatRecord.nlink) >> 2] > 1;
   const joins = several && (inUpper || m.has(MountFlags.INDEX));
   if (joins && !inUpper) {
-    const numbered = indexedNumber(m, dentry, m.lowerLayer(directory, i32[dentry + Dentry.LOWER] - 1), place);
+    const holder = kept === 0 ? place : m.lowerDirectory(directory, position);
+    if (holder < 0) return holder;
+    const numbered = indexedNumber(m, dentry, m.lowerLayer(directory, position), holder);
     if (numbered < 0) return numbered;
   }
   if (joins) {

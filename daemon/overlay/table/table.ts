@@ -40,6 +40,13 @@ export class Table {
 
   // ---- blobs -----------------------------------------------------------------------------------------------------------------------
 
+  /** A zeroed one for `bytes`, its length still to be written; one reference. */
+  takeBlob(bytes: number): number {
+    const blob = this.allocator.take(Blob.DATA * 4 + bytes);
+    this.u32[blob + Blob.COUNT] = 1;
+    return blob;
+  }
+
   /** A copy of `length` bytes at `from` with a NUL behind it; one reference. */
   bytesBlob(from: number, length: number): number {
     const blob = this.allocator.take(Blob.DATA * 4 + length + 1);
