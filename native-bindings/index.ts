@@ -255,6 +255,9 @@ export interface Native {
   moveDescriptor(from: number, to: number): number;
   /** statx of the file (AT_SYMLINK_NOFOLLOW; empty path: dirfd itself, also O_PATH) into a stat record at `out`. */
   stat(dirfd: number, path: number, out: number): number;
+  /** The same for many: `names` holds `count` offsets of paths (u32), `out` gets a stat record for each, all zeros for a file that could not be asked.
+   * Returns how many could. A path that is none ends the call with its errno. */
+  statAll(dirfd: number, names: number, count: number, out: number): number;
   mkdirat(dirfd: number, path: number, mode: number): number;
   /** `mode` with type bits; rdev in the encoding of StatRecord.rdev. */
   mknodat(dirfd: number, path: number, mode: number, rdev: number): number;

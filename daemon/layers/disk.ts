@@ -12,6 +12,7 @@ export type Disk = Pick<
   | 'close'
   | 'dup'
   | 'stat'
+  | 'statAll'
   | 'mkdirat'
   | 'mknodat'
   | 'symlinkat'

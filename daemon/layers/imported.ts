@@ -56,6 +56,7 @@ type Row = ListedRow | WholeRow;
 export class ImportedLower implements Lower {
   readonly root = FIRST_ROW + ROOT_ROW;
   readonly isListed = true;
+  readonly statAll = undefined;
   private reader: IndexReader | undefined;
   /** the row that was asked for last: an operation mostly asks for several things of one */
   private last: WholeRow | undefined;

@@ -32,6 +32,8 @@ export interface Lower extends Files {
   readonly root: number;
   /** Its listings tell all there is to be known of an entry (DirentMark), and no directory in it is redirected: nothing else need be asked. */
   readonly isListed: boolean;
+  /** The attributes of many entries in one call; undefined: they are asked for one by one. */
+  readonly statAll: Disk['statAll'] | undefined;
   /** Handle of the directory at a path of `length` bytes below the root, for reading it (1) or not; symlinks are refused. Negative errno. */
   openDirectory(path: number, length: number, forReading: number): number;
   /** Handle of the file at a path (NUL-terminated) below the root; a symlink on the way or at the end: -ELOOP. */
@@ -61,6 +63,7 @@ export function openQuietly(fd: number, name: number, flags: number, mode: numbe
 export class DirectoryLower implements Lower {
   readonly isListed = false;
   readonly stat = disk.stat;
+  readonly statAll: Lower['statAll'] = disk.statAll;
   readonly openat = openQuietly;
   readonly readlinkat = disk.readlinkat;
   readonly getxattr = disk.getxattr;

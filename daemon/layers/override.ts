@@ -80,6 +80,8 @@ export class OverriddenLower extends DirectoryLower {
     super(root, place.u8);
   }
 
+  override readonly statAll = undefined;
+
   override readonly stat = (fd: number, name: number, out: number): number => {
     const result = disk.stat(fd, name, out);
     return result < 0 ? result : readOverride(this.place, fd, name, out);

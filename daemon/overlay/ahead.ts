@@ -101,7 +101,7 @@ export function readOwnAhead(m: Mount): boolean {
     const node = ahead.pop();
     if (node === undefined) return false;
     whileAlive(m, node, () => {
-      if (i32[node + Inode.GENERATION] === generation) ensureLoaded(m, node);
+      if (i32[node + Inode.GENERATION] === generation) ensureLoaded(m, node, true);
     });
   }
   return true;

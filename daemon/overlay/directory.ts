@@ -5,28 +5,29 @@
  */
 import { Errno } from '../errno';
 import { DirentType, Mode, O, O_DIRECTORY } from '../layers/disk';
-import { DirentMark, type Files } from '../layers/lower';
+import { DirentMark, type Files, FIRST_ROW, type Lower } from '../layers/lower';
 import { startsWith, writeAscii } from '../layers/names';
 import { DirentRecord, ReadDirents, StatRecord } from '../layers/records';
 import { Count } from './counters';
 import { asked } from './failure';
 import { opaqueMark, text } from './lowers';
 import type { Mount } from './mount';
+import { dropStats, readStats } from './stats';
 import { Dentry, DentryFlags, Inode, InodeFlags, LoadState } from './table/layout';
 
-/** Loads `directory` unless it is. The caller holds no lock of it. 0 or negative errno. */
-export function ensureLoaded(m: Mount, directory: number): number {
+/** Loads `directory` unless it is. `ahead`: another worker is going to list it with attributes. The caller holds no lock of it. 0 or negative errno. */
+export function ensureLoaded(m: Mount, directory: number, ahead = false): number {
   if (Atomics.load(m.i32, directory + Inode.LOAD) === LoadState.LOADED) return 0;
   m.lock(directory);
   try {
-    return load(m, directory);
+    return load(m, directory, ahead);
   } finally {
     m.unlock(directory);
   }
 }
 
 /** The same for a caller that holds the directory's lock. */
-export function load(m: Mount, directory: number): number {
+export function load(m: Mount, directory: number, ahead = false): number {
   const { i32 } = m;
   if (i32[directory + Inode.LOAD] === LoadState.LOADED) return 0;
   m.context.counters.miss(Count.DIRECTORY_LOADS);
@@ -44,6 +45,7 @@ export function load(m: Mount, directory: number): number {
       if (result >= 0) {
         finish(m, directory, several);
         keepNumbers(m, directory, foreign);
+        if (ahead) readStats(m, directory);
       }
     }
   } catch (error) {
@@ -61,6 +63,7 @@ export function load(m: Mount, directory: number): number {
 /** Forgets the dentries of a directory none of whose children has an inode record. The caller holds its lock, or it is dead. */
 export function unload(m: Mount, directory: number): void {
   Atomics.store(m.i32, directory + Inode.LOAD, LoadState.NOT);
+  dropStats(m, directory);
   for (let dentry = m.i32[directory + Inode.FIRST]; dentry !== 0;) {
     const next = m.i32[dentry + Dentry.NEXT];
     if (m.i32[dentry + Dentry.LOWERS] === -1) m.i32[dentry + Dentry.LOWERS] = 0;
@@ -76,36 +79,57 @@ const XATTR_CREATE = 1;
 /** A lower said that nothing below it counts. */
 const OPAQUE = 1;
 
-/** Calls `each` with the offset of every directory record of the directory at `place`, which may be open for reading already. */
-function readAll(
+/**
+ * Calls `each` with the offset of every directory record of the lower directory at `place`: a row, or a descriptor, which may have been read before unless it
+ * is `fresh`.
+ */
+function readLower(m: Mount, lower: Lower, place: number, fresh: boolean, flags: number, each: (record: number) => number): number {
+  if (place >= FIRST_ROW) return readAnew(m, lower, place, flags, each);
+  const rewound = fresh ? 0 : m.disk.lseek(place, 0, 0, SEEK_SET, m.scratch.value);
+  const bytes = rewound < 0 ? rewound : readSome(m, lower, place, flags);
+  // O_PATH
+  return bytes === -Errno.EBADF ? readAnew(m, lower, place, flags, each) : readOn(m, lower, place, flags, each, bytes);
+}
+
+/** The same for a directory that cannot be read through `place` itself. */
+function readAnew(
   m: Mount,
   files: Pick<Files, 'openat' | 'readDirents' | 'close'>,
   place: number,
   flags: number,
   each: (record: number) => number,
 ): number {
-  const rewound = m.disk.lseek(place, 0, 0, SEEK_SET, m.scratch.value);
-  if (rewound !== -Errno.EBADF) return rewound < 0 ? rewound : readOn(m, files, place, flags, each);
-  // O_PATH, or no descriptor at all
   const fd = files.openat(place, m.names.dot, O.RDONLY | O_DIRECTORY, 0);
   if (fd < 0) return fd;
   try {
-    return readOn(m, files, fd, flags, each);
+    return readOn(m, files, fd, flags, each, readSome(m, files, fd, flags));
   } finally {
     files.close(fd);
   }
 }
 
-function readOn(m: Mount, files: Pick<Files, 'readDirents'>, fd: number, flags: number, each: (record: number) => number): number {
-  for (;;) {
-    const { dirents, direntsCapacity } = m.scratch;
-    const bytes = files.readDirents(fd, flags, dirents, direntsCapacity);
-    if (bytes <= 0) return bytes;
+function readSome(m: Mount, files: Pick<Files, 'readDirents'>, fd: number, flags: number): number {
+  return files.readDirents(fd, flags, m.scratch.dirents, m.scratch.direntsCapacity);
+}
+
+/** `first`: what the first readSome has said. */
+function readOn(
+  m: Mount,
+  files: Pick<Files, 'readDirents'>,
+  fd: number,
+  flags: number,
+  each: (record: number) => number,
+  first: number,
+): number {
+  const { dirents } = m.scratch;
+  let bytes = first;
+  for (; bytes > 0; bytes = readSome(m, files, fd, flags)) {
     for (let at = dirents; at < dirents + bytes; at += m.u32[at >> 2]) {
       const result = each(at);
       if (result < 0) return result;
     }
   }
+  return bytes;
 }
 
 function recordType(m: Mount, record: number): number {
@@ -133,30 +157,26 @@ function loadUpper(m: Mount, directory: number, foreign: number[]): number {
   if (place < 0) return place;
   const owned = (m.nodeFlags(directory) & (InodeFlags.MERGED | InodeFlags.IMPURE)) !== 0;
   const dialect: string[] = [];
-  const result = readAll(
-    m,
-    { openat: m.openUpper, readDirents: m.disk.readDirents, close: m.disk.close },
-    place,
-    ReadDirents.STAT_SUSPECTS,
-    (record) => {
-      const name = record + DirentRecord.name;
-      const length = nameLength(m, record);
-      const type = recordType(m, record);
-      if (startsWith(m.u8, name, '.wh.')) {
-        dialect.push(text(m, name, length));
-        return 0;
-      }
-      if (table.find(directory, name, length) !== 0) return 0;
-      if (isDeviceZero(m, record, type)) {
-        table.addDentry(directory, name, length, DentryFlags.WHITEOUT | DentryFlags.UPPER, 0);
-        return 0;
-      }
-      const dentry = table.addDentry(directory, name, length, type | DentryFlags.UPPER, 0);
-      i32[dentry + Dentry.INO_LOW] = u32[(record + DirentRecord.stat) >> 2];
-      i32[dentry + Dentry.INO_HIGH] = m.inoHigh(u32[(record + DirentRecord.stat + 4) >> 2], -1);
+  // an upper's descriptors are O_PATH
+  const upper = { openat: m.openUpper, readDirents: m.disk.readDirents, close: m.disk.close };
+  const result = readAnew(m, upper, place, ReadDirents.STAT_SUSPECTS, (record) => {
+    const name = record + DirentRecord.name;
+    const length = nameLength(m, record);
+    const type = recordType(m, record);
+    if (startsWith(m.u8, name, '.wh.')) {
+      dialect.push(text(m, name, length));
       return 0;
-    },
-  );
+    }
+    if (table.find(directory, name, length) !== 0) return 0;
+    if (isDeviceZero(m, record, type)) {
+      table.addDentry(directory, name, length, DentryFlags.WHITEOUT | DentryFlags.UPPER, 0);
+      return 0;
+    }
+    const dentry = table.addDentry(directory, name, length, type | DentryFlags.UPPER, 0);
+    i32[dentry + Dentry.INO_LOW] = u32[(record + DirentRecord.stat) >> 2];
+    i32[dentry + Dentry.INO_HIGH] = m.inoHigh(u32[(record + DirentRecord.stat + 4) >> 2], -1);
+    return 0;
+  });
   if (result < 0) return result;
   if (dialect.length > 0) {
     const converted = adopt(m, directory, place, dialect);
@@ -221,15 +241,17 @@ function loadLower(m: Mount, directory: number, position: number, several: Map<n
   if (upperOpaque) return OPAQUE;
   const place = m.lowerDirectory(directory, position);
   if (place < 0) return place;
+  const fresh = m.isFresh;
   const layer = m.lowerLayer(directory, position);
   const lower = m.lowers[layer];
-  const xattrWhiteouts = !lower.isListed && opaqueMark(m, lower, place, m.names.empty, [m.names.opaque]) === 'x';
+  const xattrWhiteouts =
+    !lower.isListed && !m.isUnmarked(directory, position) && opaqueMark(m, lower, place, m.names.empty, [m.names.opaque]) === 'x';
   // A name may be given and whited out by `.wh.` in one layer (the file wins): whiteouts of this dialect count when the layer is read.
   const hides: string[] = [];
   let opaque = false;
   const first = i32[directory + Inode.COOKIE];
   const flags = xattrWhiteouts ? ReadDirents.WITH_STAT : ReadDirents.STAT_SUSPECTS;
-  const result = readAll(m, lower, place, flags, (record) => {
+  const result = readLower(m, lower, place, fresh, flags, (record) => {
     const name = record + DirentRecord.name;
     const length = nameLength(m, record);
     const type = recordType(m, record);

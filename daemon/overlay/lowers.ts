@@ -9,7 +9,7 @@ import { type Files, FIRST_ROW } from '../layers/lower';
 import { writeAscii } from '../layers/names';
 import { StatRecord } from '../layers/records';
 import { asked, LayerError } from './failure';
-import { Blob, Dentry, DentryFlags } from './table/layout';
+import { Blob, Dentry, DentryFlags, LowerHandle } from './table/layout';
 import type { Mount } from './mount';
 
 /** A lower directory: layer index and path below the layer's root, without a leading slash. */
@@ -45,16 +45,22 @@ export function opaqueMark(m: Mount, files: Files, fd: number, name: number, dia
   return '';
 }
 
+export const enum Marks {
+  NONE = 0,
+  SOME = 1,
+}
+
 /**
- * May (fd, name) have a mark of an overlay? One question instead of one for each mark: hardly any directory of a layer has an xattr at all.
+ * May (fd, name) have a mark of an overlay? One question instead of one for each mark: hardly any directory of a layer has an xattr at all. Marks, or a
+ * negative errno.
  */
-function mayBeMarked(m: Mount, files: Files, fd: number, name: number): boolean {
+export function marks(m: Mount, files: Files, fd: number, name: number): number {
   const { value, valueCapacity } = m.scratch;
   const length = files.listxattr(fd, name, value, valueCapacity);
-  if (length === -Errno.ERANGE) return true;
-  if (asked(length) <= 0) return false;
-  for (let at = value; at < value + length; at = m.u8.indexOf(0, at) + 1) if (m.names.isOverlays(at)) return true;
-  return false;
+  if (length === -Errno.ERANGE) return Marks.SOME;
+  if (length < 0) return length;
+  for (let at = value; at < value + length; at = m.u8.indexOf(0, at) + 1) if (m.names.isOverlays(at)) return Marks.SOME;
+  return Marks.NONE;
 }
 
 /** The redirect of (fd, name), or undefined. */
@@ -68,7 +74,7 @@ export function childLowers(m: Mount, parent: number, dentry: number): number[] 
   const { i32, table, names } = m;
   const several = i32[dentry + Dentry.LOWERS];
   const count = several !== 0 ? i32[several + Blob.LENGTH] : i32[dentry + Dentry.LOWER] !== 0 ? 1 : 0;
-  const name = text(m, table.name(dentry), table.nameLength(dentry));
+  const unmarked = (i32[dentry + Dentry.FLAGS] & DentryFlags.UNMARKED) !== 0;
   const list: number[] = [];
   let parentPath = -1;
   let path = 0;
@@ -79,7 +85,7 @@ export function childLowers(m: Mount, parent: number, dentry: number): number[] 
     if (at === parentPath) table.holdBlob(path);
     else {
       parentPath = at;
-      path = textBlob(m, join(blobText(m, at), name));
+      path = table.pathBlob(at, table.name(dentry), table.nameLength(dentry));
     }
     const lower = m.lowers[layer];
     if (lower.isListed) {
@@ -87,16 +93,18 @@ export function childLowers(m: Mount, parent: number, dentry: number): number[] 
       list.push(layer, path, i === 0 ? listedHandle(m, parent, position, dentry) : enter(m, parent, position, dentry));
       continue;
     }
-    list.push(layer, path, 0);
+    list.push(layer, path, LowerHandle.NONE);
     if (layer === m.layerFds.length - 1) break;
-    const fd = m.lowerDirectory(parent, position);
+    const fd = unmarked ? 0 : m.lowerDirectory(parent, position);
     if (fd < 0) throw new LayerError(-fd);
-    if (!mayBeMarked(m, lower, fd, table.name(dentry))) continue;
+    const found = unmarked ? Marks.NONE : asked(marks(m, lower, fd, table.name(dentry)));
+    if (found === (Marks.NONE as number)) list[list.length - 1] = LowerHandle.UNMARKED;
+    if (found !== (Marks.SOME as number)) continue;
     if (opaqueMark(m, lower, fd, table.name(dentry), names.opaqueDialects) === 'y') break;
     const redirect = redirectMark(m, lower, fd, table.name(dentry));
     if (redirect !== undefined) {
       const rest = redirect.startsWith('/') ? walk(m, redirect.slice(1), layer + 1) : into(m, lowersBelow(m, parent, position), redirect);
-      for (const place of rest.directories) list.push(place.layer, textBlob(m, place.path), 0);
+      for (const place of rest.directories) list.push(place.layer, textBlob(m, place.path), LowerHandle.NONE);
       break;
     }
   }

@@ -19,6 +19,7 @@ import {
   InodeFlags,
   LAYER_ID_BYTES,
   LOWER_WORDS,
+  LowerHandle,
   MountFlags,
   MountState,
   MountWord,
@@ -71,6 +72,8 @@ export class Mount {
   placeFiles: Files = disk;
   placeFd = -1;
   placeName = 0;
+  /** did the last lowerDirectory open the descriptor? Nobody has read from it then */
+  isFresh = false;
   /** what ownJob's last finished job counted */
   jobCount = 0;
   private readonly fds: FdCache;
@@ -256,6 +259,11 @@ export class Mount {
     return this.i32[this.i32[directory + Inode.LOWERS] + Blob.DATA + LOWER_WORDS * position + 1];
   }
 
+  /** Has its lower at `position` been found to have no mark of an overlay? */
+  isUnmarked(directory: number, position: number): boolean {
+    return this.i32[this.i32[directory + Inode.LOWERS] + Blob.DATA + LOWER_WORDS * position + 2] === (LowerHandle.UNMARKED as number);
+  }
+
   // ---- inode numbers: (slot of the layer counted from the bottom, its inode number); design.md section 4 -------------------------------
 
   /** High word of the number shown for an inode of lower `layer`, or of the upper (layer -1). The low word stays as it is. */
@@ -298,10 +306,12 @@ export class Mount {
   lowerDirectory(directory: number, position: number): number {
     const { i32 } = this;
     const known = i32[directory + Inode.LOWERS] + Blob.DATA + LOWER_WORDS * position + 2;
-    if (i32[known] !== 0) return i32[known];
+    this.isFresh = false;
+    if (i32[known] >= FIRST_ROW) return i32[known];
     const generation = i32[directory + Inode.GENERATION];
     const cached = this.fds.get(directory, generation, position + 1);
     if (cached >= 0) return cached;
+    this.isFresh = true;
     const path = this.lowerPath(directory, position);
     const lower = this.lowers[this.lowerLayer(directory, position)];
     const fd = lower.openDirectory(this.table.blobBytes(path), i32[path + Blob.LENGTH], 1);

@@ -12,13 +12,14 @@ import { copyNames, standDown, standFor, twinOf } from './image';
 import { blobText, childLowers, findData, redirectMark, text, textBlob, walk } from './lowers';
 import type { Mount } from './mount';
 import { STAT_WORDS } from './record';
-import { Dentry, DentryFlags, Inode, InodeFlags, LoadState, Lookups, MountFlags, MountWord } from './table/layout';
+import { statIn } from './stats';
+import { Dentry, DentryFlags, Inode, InodeFlags, LoadState, Lookups, LowerHandle, MountFlags, MountWord } from './table/layout';
 
 /**
  * The node of a dentry that names something, made if there is none, with one lookup counted on it. The caller holds the directory's lock.
- * A negative errno when the layers do not answer.
+ * A negative errno when the layers do not answer. `stats`: what is kept for a listing of the directory (stats.ts).
  */
-export function nodeOf(m: Mount, directory: number, dentry: number): number {
+export function nodeOf(m: Mount, directory: number, dentry: number, stats = 0): number {
   const { i32, table } = m;
   const known = Atomics.load(i32, dentry + Dentry.INODE);
   if (known !== 0) {
@@ -28,20 +29,23 @@ export function nodeOf(m: Mount, directory: number, dentry: number): number {
     if (i32[dentry + Dentry.INODE] === known) table.unbind(dentry);
     m.unlock(known);
   }
-  return instantiate(m, directory, dentry);
+  return instantiate(m, directory, dentry, stats);
 }
 
-function instantiate(m: Mount, directory: number, dentry: number): number {
+function instantiate(m: Mount, directory: number, dentry: number, stats: number): number {
   const { i32, u32, table } = m;
   m.context.counters.miss(Count.NODES_MADE);
   const flags = i32[dentry + Dentry.FLAGS];
   const inUpper = (flags & DentryFlags.UPPER) !== 0;
-  const place = inUpper ? m.upperDirectory(directory) : m.lowerDirectory(directory, i32[dentry + Dentry.LOWER] - 1);
+  const position = i32[dentry + Dentry.LOWER] - 1;
+  const kept = inUpper ? 0 : statIn(m, stats, dentry);
+  const stat = kept === 0 ? m.scratch.stat : kept;
+  // what is kept needs no descriptor
+  const place = inUpper ? m.upperDirectory(directory) : kept === 0 ? m.lowerDirectory(directory, position) : 0;
   if (place < 0) return place;
-  const { stat } = m.scratch;
   if (!inUpper && (flags & DentryFlags.STAT) !== 0) table.keptStat(dentry, stat);
-  else {
-    const files: Pick<Files, 'stat'> = inUpper ? m.upper : m.lowerAt(directory, i32[dentry + Dentry.LOWER] - 1);
+  else if (kept === 0) {
+    const files: Pick<Files, 'stat'> = inUpper ? m.upper : m.lowerAt(directory, position);
     const result = files.stat(place, table.name(dentry), stat);
     if (result < 0) return result;
   }
@@ -49,7 +53,9 @@ function instantiate(m: Mount, directory: number, dentry: number): number {
   const several = type !== Mode.DIRECTORY && u32[(stat + StatRecord.nlink) >> 2] > 1;
   const joins = several && (inUpper || m.has(MountFlags.INDEX));
   if (joins && !inUpper) {
-    const numbered = indexedNumber(m, dentry, m.lowerLayer(directory, i32[dentry + Dentry.LOWER] - 1), place);
+    const holder = kept === 0 ? place : m.lowerDirectory(directory, position);
+    if (holder < 0) return holder;
+    const numbered = indexedNumber(m, dentry, m.lowerLayer(directory, position), holder);
     if (numbered < 0) return numbered;
   }
   if (joins) {
@@ -104,7 +110,7 @@ function answered(result: number): void {
 function fromLower(m: Mount, directory: number, dentry: number, node: number, several: boolean): void {
   const { i32, table } = m;
   if (m.isDirectory(node)) {
-    setLowers(m, node, childLowers(m, directory, dentry), ownPath(m, directory, dentry));
+    inheritLowers(m, node, directory, dentry);
     if (m.lowerCount(node) > 1) m.setFlags(node, InodeFlags.MERGED);
     if ((i32[dentry + Dentry.FLAGS] & DentryFlags.IMPLICIT) !== 0) answered(takeAttributes(m, node));
     return;
@@ -155,11 +161,11 @@ function fromUpper(m: Mount, directory: number, dentry: number, node: number, pl
     }
     const redirect = redirectMark(m, disk, place, name);
     if (redirect === undefined) {
-      setLowers(m, node, childLowers(m, directory, dentry), ownPath(m, directory, dentry));
+      inheritLowers(m, node, directory, dentry);
     } else {
       const path = redirect.startsWith('/') ? redirect.slice(1) : joined(originOf(m, directory), redirect);
       const list: number[] = [];
-      for (const lower of walk(m, path, 0).directories) list.push(lower.layer, textBlob(m, lower.path), 0);
+      for (const lower of walk(m, path, 0).directories) list.push(lower.layer, textBlob(m, lower.path), LowerHandle.NONE);
       setLowers(m, node, list, path);
     }
     if (m.lowerCount(node) > 0) m.setFlags(node, InodeFlags.MERGED);
@@ -212,11 +218,21 @@ export function ownPath(m: Mount, directory: number, dentry: number): string {
   return joined(originOf(m, directory), text(m, m.table.name(dentry), m.table.nameLength(dentry)));
 }
 
+/** What is not redirected goes on in its parent's lowers, under its name. */
+function inheritLowers(m: Mount, node: number, directory: number, dentry: number): void {
+  const { i32, table } = m;
+  const list = childLowers(m, directory, dentry);
+  // usually its topmost lower has it under that path
+  if (list.length > 0 && m.lowerPath(directory, i32[dentry + Dentry.LOWER] - 1) === i32[directory + Inode.ORIGIN]) {
+    i32[node + Inode.LOWERS] = table.listBlob(list);
+    i32[node + Inode.ORIGIN] = table.holdBlob(list[1]);
+  } else setLowers(m, node, list, ownPath(m, directory, dentry));
+}
+
 function setLowers(m: Mount, node: number, list: readonly number[], path: string): void {
   if (list.length === 0) return;
   const { i32, table } = m;
   i32[node + Inode.LOWERS] = table.listBlob(list);
-  // usually the topmost lower has the very same path
   const first = list[1];
   i32[node + Inode.ORIGIN] = blobText(m, first) === path ? table.holdBlob(first) : textBlob(m, path);
 }

@@ -11,6 +11,7 @@ import { ensureLoaded, load } from './directory';
 import { forgetNodeid, isShared, sharedDirectory, sharedEntry } from './image';
 import type { Mount } from './mount';
 import { attributes, attrSeconds, directoryOf, nodeOf } from './node';
+import { dropStats, statsOf } from './stats';
 import { Dentry, DentryFlags, Inode, InodeFlags, MountFlags } from './table/layout';
 
 /** OPENDIR: without state, and the kernel may keep what it read. ENOSYS says so once for the whole mount, where the kernel knows that. */
@@ -58,12 +59,14 @@ function list(m: Mount, op: Readdir, reply: Reply, directory: number, unused: nu
   const { i32 } = m;
   if ((m.nodeFlags(directory) & InodeFlags.GONE) !== 0) return 0;
   if (op.offsetHigh === 0 && op.offsetLow < 2 && !dots(m, op, reply, directory)) return 0;
+  const stats = op.plus ? statsOf(m, directory) : 0;
   for (let dentry = after(m, directory, op.offsetLow, op.offsetHigh); dentry !== 0; dentry = i32[dentry + Dentry.NEXT]) {
     const flags = i32[dentry + Dentry.FLAGS];
     if ((flags & (DentryFlags.WHITEOUT | DentryFlags.HIDDEN)) !== 0) continue;
-    const fits = op.plus ? plus(m, reply, directory, dentry, unused) : plain(m, reply, dentry, flags);
-    if (!fits) break;
+    const fits = op.plus ? plus(m, reply, directory, dentry, stats, unused) : plain(m, reply, dentry, flags);
+    if (!fits) return 0;
   }
+  dropStats(m, directory);
   return 0;
 }
 
@@ -115,17 +118,17 @@ function plain(m: Mount, reply: Reply, dentry: number, flags: number): boolean {
 }
 
 /** The node of a name, with a reference counted; none (0) for a name of the image that only a lookup can answer. */
-function entryNode(m: Mount, directory: number, dentry: number): number {
+function entryNode(m: Mount, directory: number, dentry: number, stats: number): number {
   const ofImage = m.holderOf(directory) !== m;
   const shared = ofImage ? directory : sharedDirectory(m, directory, dentry);
   const node = shared === 0 ? 0 : sharedEntry(m, shared, dentry);
-  return node > 0 || ofImage ? node : nodeOf(m, directory, dentry);
+  return node > 0 || ofImage ? node : nodeOf(m, directory, dentry, stats);
 }
 
 /** A record with the node's attributes; without them where they cannot be had. */
-function plus(m: Mount, reply: Reply, directory: number, dentry: number, unused: number[]): boolean {
+function plus(m: Mount, reply: Reply, directory: number, dentry: number, stats: number, unused: number[]): boolean {
   const { i32, table, scratch } = m;
-  const node = entryNode(m, directory, dentry);
+  const node = entryNode(m, directory, dentry, stats);
   if (node > 0) {
     if (attributes(m, node, scratch.stat) >= 0) {
       const fits = reply.direntPlus(

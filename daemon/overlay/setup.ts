@@ -10,7 +10,19 @@ import { CHUNK_WORDS, standFor } from './image';
 import { Mount } from './mount';
 import { attributes, dispose, takeAttributes } from './node';
 import { removeTree } from './remove';
-import { Blob, Control, Inode, InodeFlags, LAYER_ID_BYTES, Limits, Lookups, MountFlags, MountState, MountWord } from './table/layout';
+import {
+  Blob,
+  Control,
+  Inode,
+  InodeFlags,
+  LAYER_ID_BYTES,
+  Limits,
+  Lookups,
+  LowerHandle,
+  MountFlags,
+  MountState,
+  MountWord,
+} from './table/layout';
 import { viewBlob, type ViewSpec } from './view';
 import type { WorkerContext } from './worker';
 
@@ -372,7 +384,7 @@ function makeRoot(context: WorkerContext, index: number, layers: number): void {
   i32[table.mountRecord(index) + MountWord.ROOT] = root;
   const empty = table.bytesBlob(context.scratch.path, 0);
   const list: number[] = [];
-  for (let layer = 0; layer < layers; layer++) list.push(layer, layer === 0 ? empty : table.holdBlob(empty), 0);
+  for (let layer = 0; layer < layers; layer++) list.push(layer, layer === 0 ? empty : table.holdBlob(empty), LowerHandle.NONE);
   i32[root + Inode.LOWERS] = table.listBlob(list);
   i32[root + Inode.ORIGIN] = table.holdBlob(empty);
   i32[root + Inode.LOOKUPS] = Lookups.SATURATED;

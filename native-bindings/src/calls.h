@@ -55,6 +55,7 @@
   CALL(openOnMount, 2) \
   CALL(moveDescriptor, 2) \
   CALL(stat, 3) \
+  CALL(statAll, 4) \
   CALL(mkdirat, 3) \
   CALL(mknodat, 4) \
   CALL(symlinkat, 3) \

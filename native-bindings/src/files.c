@@ -165,6 +165,24 @@ int32_t call_stat(const int32_t *arg) {
   return error;
 }
 
+int32_t call_statAll(const int32_t *arg) {
+  DIRECTORY(dirfd, arg[0]);
+  const int32_t count = arg[2];
+  if (count < 0 || count > INT32_MAX / (int32_t)sizeof(struct StatRecord)) return -EFAULT;
+  ALIGNED(names, arg[1], count * 4, 4);
+  ALIGNED(out, arg[3], count * (int32_t)sizeof(struct StatRecord), 8);
+  int32_t told = 0;
+  for (int32_t i = 0; i < count; i++) {
+    int32_t offset;
+    memcpy(&offset, names + 4 * i, sizeof offset);
+    PATH(name, offset);
+    struct StatRecord record = {0};
+    if (statAt(dirfd, name, &record) == 0) told++;
+    memcpy(out + i * sizeof record, &record, sizeof record);
+  }
+  return told;
+}
+
 int32_t call_fchownat(const int32_t *arg) {
   DIRECTORY(dirfd, arg[0]);
   PATH(path, arg[1]);

@@ -41,6 +41,7 @@ const SHAPES: Record<string, string> = {
   openOnMount: 'dd',
   moveDescriptor: 'dd',
   stat: 'dpO',
+  statAll: 'dONO',
   mkdirat: 'dpi',
   mknodat: 'dpii',
   symlinkat: 'sdp',
@@ -159,7 +160,7 @@ t.test('a path is absolute: -EINVAL; unterminated at the end of the arena: -EFAU
   const end = ARENA_SIZE - 3;
   memory.set(Buffer.from('abc'), end);
   t.teardown(() => memory.fill(0, end));
-  const valid: Record<string, number> = { d: fd, p: put('absent'), s: put('user.x'), o: good, O: good, n: 64, i: -1 };
+  const valid: Record<string, number> = { d: fd, p: put('absent'), s: put('user.x'), o: good, O: good, n: 64, N: 4, i: -1 };
   const call = (name: string, shape: string, place: number, value: number) =>
     untyped[name](...Array.from(shape).map((letter, i) => (i === place ? value : valid[letter])));
   for (const [name, shape] of Object.entries(SHAPES)) {

@@ -38,6 +38,32 @@ t.test('stat tells what Node tells, for every type of file', (t) => {
   t.end();
 });
 
+t.test('statAll tells of each what stat tells, and of what cannot be asked nothing', (t) => {
+  const { path, fd } = workDirectory(t);
+  for (const name of ['a', 'b']) fs.writeFileSync(join(path, name), name.repeat(5));
+  fs.symlinkSync('a', join(path, 'l'));
+  const names = ['a', 'absent', 'l', 'b', 'a/b'].map((name) => put(name));
+  const list = room(4 * names.length);
+  names.forEach((name, i) => memory.writeUInt32LE(name, list + 4 * i));
+  const out = room(S.SIZE * names.length);
+  memory.fill(0xee, out, out + S.SIZE * names.length);
+  t.equal(native.statAll(fd, list, names.length, out), 3);
+  names.forEach((name, i) => {
+    const found = native.stat(fd, name, record) === 0;
+    const want = found ? memory.subarray(record, record + S.SIZE) : Buffer.alloc(S.SIZE);
+    t.same(memory.subarray(out + S.SIZE * i, out + S.SIZE * (i + 1)), want, String(i));
+  });
+  t.equal(native.statAll(fd, list, 0, out), 0);
+  t.equal(native.statAll(fd, list + 2, 1, out), -E.EINVAL, 'offsets are words');
+  t.equal(native.statAll(fd, list, 1, out + 4), -E.EINVAL, 'records begin at multiples of 8');
+  memory.writeUInt32LE(put('/etc'), list);
+  t.equal(native.statAll(fd, list, 1, out), -E.EINVAL, 'an absolute path');
+  memory.writeUInt32LE(0xfffffff0, list);
+  t.equal(native.statAll(fd, list, 1, out), -E.EFAULT, 'a name outside of the arena');
+  t.equal(native.statAll(9999, list, 0, out), 0);
+  t.end();
+});
+
 t.test('an empty path is dirfd itself, an O_PATH descriptor of a symlink too', (t) => {
   const { path, fd } = workDirectory(t);
   fs.symlinkSync('target', join(path, 'link'));

@@ -30,6 +30,7 @@ export const CALLS = [
   'openBeneath',
   'openDirectory',
   'stat',
+  'statAll',
   'mkdirat',
   'mknodat',
   'symlinkat',

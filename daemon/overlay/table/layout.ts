@@ -169,7 +169,8 @@ export const enum Inode {
   /** no directory: layer index + 1 of its lower */ LAYER = 38,
   /** directory: position in LOWERS of the one that its attributes are of: the first that is not implicit */ ATTRIBUTES_OF = 38,
   /** regular file: blob: path below a layer's root of its lower data, where they are not in the lower file itself (metacopy) */ DATA_PATH = 39,
-  /** directory: blob [layer, path blob, handle]*: its lowers, topmost first; 0: none. The handle is that of an imported layer's row, else 0 */ LOWERS = 40,
+  /** directory: blob: attributes that were read for its listing (stats.ts); 0: none */ STATS = 39,
+  /** directory: blob [layer, path blob, handle]*: its lowers, topmost first; 0: none. The handle is that of an imported layer's row, else LowerHandle */ LOWERS = 40,
   /** directory: blob: its path in the merged lowers, where a redirect must point */ ORIGIN = 41,
   /** live passthrough and live served opens */ OPEN_PASSTHROUGH = 42,
   OPEN_CACHED = 43,
@@ -256,11 +257,13 @@ export const enum Dentry {
   /** inode number for readdir, as shown */ INO_LOW = 10,
   INO_HIGH = 11,
   /** next dentry of the same inode record */ ALIAS = 12,
+  /** number + 1 of its stat record in its directory's STATS; 0: none */ STAT = 13,
   NAME = 14,
 }
 
 export const enum DentryFlags {
   TYPE_MASK = 15,
+  /** its lowers but the bottom one have been asked, and none of them has a mark of an overlay */ UNMARKED = 1 << 4,
   /** the name does not exist, and the upper holds a whiteout for it */ WHITEOUT = 1 << 8,
   /** the upper holds the name (itself, not a whiteout) */ UPPER = 1 << 9,
   /** a lower holds it, so that removing it takes a whiteout */ LOWER = 1 << 10,
@@ -274,6 +277,12 @@ export const enum DentryFlags {
 
 /** Words of an element of Inode.LOWERS. */
 export const LOWER_WORDS = 3;
+
+/** In place of a handle, which no row's is: what is known of a lower whose handles are descriptors. */
+export const enum LowerHandle {
+  NONE = 0,
+  /** it has been asked, and has no xattr by which an overlay marks a directory */ UNMARKED = 1,
+}
 
 /** Bytes of an imported layer's id that are kept: half of it. */
 export const LAYER_ID_BYTES = 16;

@@ -9,6 +9,8 @@ import { Memory, TableFull } from './memory';
 /** In words. */
 const JOB_HOLDERS = JobSlot.holders / 4;
 
+const SLASH = 0x2f;
+
 /** Where a dentry keeps a stat record: behind the name and its NUL. */
 function statWord(dentry: number, nameLength: number): number {
   return dentry + Dentry.NAME + ((nameLength + 4) >> 2);
@@ -38,6 +40,13 @@ export class Table {
 
   // ---- blobs -----------------------------------------------------------------------------------------------------------------------
 
+  /** A zeroed one for `bytes`, its length still to be written; one reference. */
+  takeBlob(bytes: number): number {
+    const blob = this.allocator.take(Blob.DATA * 4 + bytes);
+    this.u32[blob + Blob.COUNT] = 1;
+    return blob;
+  }
+
   /** A copy of `length` bytes at `from` with a NUL behind it; one reference. */
   bytesBlob(from: number, length: number): number {
     const blob = this.allocator.take(Blob.DATA * 4 + length + 1);
@@ -47,6 +56,22 @@ export class Table {
     this.u8.copyWithin(at, from, from + length);
     this.u8[at + length] = 0;
     return blob;
+  }
+
+  /** The path of the name of `length` bytes at `name` in the directory with the path `parent`; one reference. */
+  pathBlob(parent: number, name: number, length: number): number {
+    const { u8, u32 } = this;
+    const head = parent === 0 ? 0 : u32[parent + Blob.LENGTH];
+    const before = head === 0 ? 0 : head + 1;
+    const blob = this.allocator.take(Blob.DATA * 4 + before + length + 1);
+    u32[blob + Blob.COUNT] = 1;
+    u32[blob + Blob.LENGTH] = before + length;
+    const at = this.blobBytes(blob);
+    const from = this.blobBytes(parent);
+    for (let i = 0; i < head; i++) u8[at + i] = u8[from + i];
+    if (head > 0) u8[at + head] = SLASH;
+    for (let i = 0; i < length; i++) u8[at + before + i] = u8[name + i];
+    return blob; // the cell was zeroed: the NUL is there
   }
 
   /** A list of words; one reference. */
