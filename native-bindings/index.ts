@@ -253,6 +253,8 @@ export interface Native {
   openOnMount(mountFd: number, dirfd: number): number;
   /** dup3(2): `to`, which is open, becomes what `from` is, and `from` is closed. Returns 0. */
   moveDescriptor(from: number, to: number): number;
+  /** flock(2), LOCK_EX | LOCK_NB, of a descriptor that is not O_PATH; held until the last copy of it is closed. -EAGAIN: another one has it. */
+  lockDirectory(fd: number): number;
   /** statx of the file (AT_SYMLINK_NOFOLLOW; empty path: dirfd itself, also O_PATH) into a stat record at `out`. */
   stat(dirfd: number, path: number, out: number): number;
   /** The same for many: `names` holds `count` offsets of paths (u32), `out` gets a stat record for each, all zeros for a file that could not be asked.

@@ -13,6 +13,7 @@ import { Limits, MountFlags, MountWord } from '../overlay/table/layout';
 import type { Memory } from '../overlay/table/memory';
 import { Table } from '../overlay/table/table';
 import { WorkerContext } from '../overlay/worker';
+import { lockAlone } from './alone';
 import {
   type CountedMount,
   type DevicesRequest,
@@ -69,6 +70,8 @@ interface EngineMount {
   readonly layers: number;
   readonly writable: boolean;
   readonly practice: boolean;
+  /** descriptors that keep others from its upper and work directory (alone.ts) */
+  readonly locks: readonly number[];
 }
 
 /** The table's first mount record is nobody's. */
@@ -208,8 +211,11 @@ export class Engine {
   /** Answered when a worker serves it: those that still start will join. */
   private async mount(request: MountRequest, descriptors: number[]): Promise<Outcome> {
     this.pending++;
+    let locks: readonly number[] = [];
     try {
-      const mount = this.begin(request, descriptors);
+      if (request.writable) locks = await this.lock(request, descriptors.slice(-2));
+      const mount = this.begin(request, descriptors, locks);
+      locks = [];
       await this.until(() => this.crew.isReady && (this.mounting.isServing(mount) || !this.mounts.has(mount)));
       if (this.failure !== undefined) throw new Taken(this.failure);
       try {
@@ -221,6 +227,7 @@ export class Engine {
       return { ok: true, mount, ...(wanted && { descriptors: this.mounting.devices(mount) }) };
     } catch (error) {
       if (!(error instanceof Taken)) closeAll(descriptors);
+      closeAll(locks);
       const reason = error instanceof Taken ? error.reason : error;
       this.log.error(
         { err: reason, ...(request.name !== undefined && { mount: request.name }), mountpoint: shown(request.mountpoint) },
@@ -234,7 +241,20 @@ export class Engine {
     }
   }
 
-  private begin(request: MountRequest, descriptors: readonly number[]): number {
+  /** As the kernel's overlayfs has it: what another mount writes to is refused, and with index=off only told. */
+  private async lock({ options, name, mountpoint }: MountRequest, directories: readonly number[]): Promise<readonly number[]> {
+    const { descriptors, taken } = await lockAlone(directories);
+    if (taken === undefined) return descriptors;
+    if (options.index)
+      throw new MountRefused(
+        `${taken} is in use by another mount: two would spoil each other's files; unmount that one (it may be detached, and still in use), or give this one its own`,
+      );
+    const mount = { ...(name !== undefined && { mount: name }), mountpoint: shown(mountpoint) };
+    this.log.warn(mount, `${taken} is in use by another mount: what both write to may be lost`);
+    return [];
+  }
+
+  private begin(request: MountRequest, descriptors: readonly number[], locks: readonly number[]): number {
     const { options, mountpoint, dev, writable, level, tag, name, imported, practice = false } = request;
     if (this.ending) throw new MountRefused('the engine is ending');
     if (this.level !== undefined && this.level !== level) {
@@ -254,7 +274,17 @@ export class Engine {
     const index = this.mounting.begin(options, { device, layers, upper, work, ...store }, { level, wanted, name });
     this.level = level;
     this.hadMount = true;
-    this.mounts.set(index, { index, mountpoint, dev, level, layers: layers.length, writable, practice, ...(tag !== undefined && { tag }) });
+    this.mounts.set(index, {
+      index,
+      mountpoint,
+      dev,
+      level,
+      layers: layers.length,
+      writable,
+      practice,
+      locks,
+      ...(tag !== undefined && { tag }),
+    });
     const { ignored } = options;
     const mount = mountName(this.memory, index);
     this.log[practice ? 'debug' : 'info'](
@@ -376,6 +406,7 @@ export class Engine {
   private ended(mount: EngineMount): void {
     this.mounts.delete(mount.index);
     this.mounting.end(mount.index);
+    closeAll(mount.locks);
     this.log[mount.practice ? 'debug' : 'info'](
       { mount: mountName(this.memory, mount.index), mountpoint: shown(mount.mountpoint) },
       'unmounted',

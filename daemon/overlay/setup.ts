@@ -76,7 +76,7 @@ export function setUpMount(context: WorkerContext, spec: MountSpec): number {
     if (writable) {
       const names = new Names(table.u8, context.scratch.names, context.scratch.namesCapacity / 2, (flags & MountFlags.USERXATTR) !== 0);
       const inWork = (name: string): number => {
-        const fd = openWorkDirectory(context, spec.workFd, name);
+        const fd = openWorkDirectory(context, names, spec.workFd, name);
         opened.push(fd);
         return fd;
       };
@@ -300,7 +300,8 @@ function fail(what: string, result: number, advice: string): never {
   throw new MountError(`${what} (errno ${-result}); ${advice}`);
 }
 
-function openWorkDirectory(context: WorkerContext, workFd: number, name: string): number {
+/** What is made in it inherits nothing: a default ACL or setgid bit of workdir would else get onto what is copied up or takes the place of a whiteout. */
+function openWorkDirectory(context: WorkerContext, names: Names, workFd: number, name: string): number {
   const made = disk.mkdirat(workFd, put(context, name), 0o700);
   if (made < 0 && made !== -Errno.EEXIST)
     fail(
@@ -310,6 +311,16 @@ function openWorkDirectory(context: WorkerContext, workFd: number, name: string)
     );
   const fd = disk.openBeneath(workFd, put(context, name), O.PATH | O_DIRECTORY, 0);
   if (fd < 0) fail(`cannot open the directory "${name}" in workdir`, fd, 'give an empty directory as workdir');
+  let bare = 0;
+  for (const acl of [names.defaultAcl, names.accessAcl]) {
+    const result = disk.removexattr(fd, names.empty, acl);
+    if (result !== -Errno.ENODATA && result !== -Errno.EOPNOTSUPP) bare ||= Math.min(result, 0);
+  }
+  if (bare === 0) bare = disk.fchmodat(fd, names.empty, 0o700);
+  if (bare < 0) {
+    disk.close(fd);
+    fail(`cannot take from the directory "${name}" what it inherited from workdir`, bare, 'give an empty directory as workdir');
+  }
   return fd;
 }
 

@@ -54,6 +54,7 @@
   CALL(mountId, 1) \
   CALL(openOnMount, 2) \
   CALL(moveDescriptor, 2) \
+  CALL(lockDirectory, 1) \
   CALL(stat, 3) \
   CALL(statAll, 4) \
   CALL(mkdirat, 3) \

@@ -6,6 +6,7 @@
 #include <fcntl.h>
 #include <linux/openat2.h>
 #include <stdlib.h>
+#include <sys/file.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
 #include <sys/sysmacros.h>
@@ -248,6 +249,11 @@ int32_t call_mknodat(const int32_t *arg) {
   DIRECTORY(dirfd, arg[0]);
   PATH(path, arg[1]);
   return result(RETRY(mknodat(dirfd, path, (mode_t)arg[2], decodeDevice((uint32_t)arg[3]))));
+}
+
+int32_t call_lockDirectory(const int32_t *arg) {
+  DIRECTORY(fd, arg[0]);
+  return result(RETRY(flock(fd, LOCK_EX | LOCK_NB)));
 }
 
 int32_t call_symlinkat(const int32_t *arg) {

@@ -400,6 +400,49 @@ for (const options of [[], ['passthrough=never']]) {
   });
 }
 
+// ---- the work directory ----------------------------------------------------------------------------------------------------------------
+
+/** A default ACL that lets user 1 do everything (struct posix_acl_xattr). */
+const DEFAULT_ACL = [
+  '02000000',
+  '0100 0700 ffffffff',
+  '0200 0700 01000000',
+  '0400 0500 ffffffff',
+  '1000 0700 ffffffff',
+  '2000 0500 ffffffff',
+]
+  .join('')
+  .replaceAll(' ', '');
+
+const SHOW = raw`
+import os, sys
+for name in ("f", "d", "d/n"):
+    path = os.path.join(sys.argv[1], name)
+    s = os.lstat(path)
+    print(name, oct(s.st_mode & 0o7777), s.st_gid, [x for x in os.listxattr(path) if x.startswith("system.")])`;
+
+for (const name of ['kernel-overlay', 'plyfs'])
+  t.test(`a default ACL and the setgid bit of workdir get onto nothing that is made there (${name})`, async (t) => {
+    const top = temporaryDirectory();
+    const [upper, work] = ['upper', 'work'].map((part) => path.join(top, part));
+    for (const one of [upper, work]) fs.mkdirSync(one);
+    await must('chgrp', ['1', work]);
+    await must('chmod', ['2755', work]);
+    const set = 'import os, sys; os.setxattr(sys.argv[1], "system.posix_acl_default", bytes.fromhex(sys.argv[2]))';
+    await must('python3', ['-c', set, work, DEFAULT_ACL]);
+    const lower: Tree = { f: file('secret', { mode: 0o640 }), d: dir() };
+    await mounted(
+      name,
+      [lower],
+      async (mount) => {
+        await must('sh', ['-c', 'cd "$1" && umask 022 && echo more >>f && rmdir d && mkdir d && touch d/n', 'sh', mount.mountpoint]);
+        t.equal(await must('python3', ['-c', SHOW, mount.mountpoint]), 'f 0o640 0 []\nd 0o755 0 []\nd/n 0o644 0 []\n');
+      },
+      { upper: { upper, work } },
+    );
+    await removeDirectory(top);
+  });
+
 // ---- overlays on overlays --------------------------------------------------------------------------------------------------------------
 
 const OUTER: Tree = {

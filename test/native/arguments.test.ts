@@ -40,6 +40,7 @@ const SHAPES: Record<string, string> = {
   mountId: 'd',
   openOnMount: 'dd',
   moveDescriptor: 'dd',
+  lockDirectory: 'd',
   stat: 'dpO',
   statAll: 'dONO',
   mkdirat: 'dpi',
