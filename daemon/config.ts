@@ -44,7 +44,7 @@ The daemon of plyfs: container root filesystems from shared layers. Talk to it w
   --log-level LEVEL  ${LOG_LEVELS.join(', ')} (info)
   --log-pretty, --no-log-pretty  the log for people, or as JSON (for people on a terminal)
   --keep-mounts      at its end leave mounted what is mounted: the next plyd takes it over
-  --no-warm-engine   start engines when they are needed: else one is there before, and practises for about a second, so that the first container
+  --no-warm-engine   start engines when they are needed: else one is there before, and practises for some seconds, so that the first container
                      does not find it slow
   --transport WHICH  how requests come from the kernel: auto, dev (/dev/fuse), uring (auto: io_uring where it is switched on)
   --help, --version

@@ -18,8 +18,12 @@ import { bytes, escaped } from './keeper';
 import { type MountOptions, parseOptions } from './options';
 import { practiceBase, practicePlace, type PracticePlace } from './practice-place';
 
-/** Of each kind of layer, for each worker: as many as it takes until more of them help no further. */
-const ROUNDS = 3;
+/** What a plyfs mounts, what a container has of directories, and of imported layers: what V8 finds out of one kind only, it has to take back at the next. */
+const KINDS = ['imported', 'directories', 'shared directories'] as const;
+type Kind = (typeof KINDS)[number];
+
+/** Of each kind, for each worker: more of them help little. */
+const ROUNDS = 2;
 /** A machine that is too busy for that has no use for it. */
 const MOST_MS = 10_000;
 const ANSWER_MS = 10_000;
@@ -29,7 +33,8 @@ const OPENING_MS = 200;
 export class Practice {
   private wanted = false;
   private running: Promise<void> = Promise.resolve();
-  private serial = 0;
+  /** have workers met an imported layer? */
+  private hasOpened = false;
 
   constructor(
     /** the store's directory */
@@ -77,9 +82,9 @@ export class Practice {
     let done = 0;
     for (let round = 0; round < ROUNDS; round++) {
       for (const cpu of cpus) {
-        for (const imported of [true, false]) {
+        for (const kind of KINDS) {
           if (!this.wanted || performance.now() - began > MOST_MS) return done;
-          await this.lesson(engine, place, imported, cpu, round % 2 === 0);
+          await this.lesson(engine, lessonOptions(place, kind), cpu, round % 2 === 0);
           done++;
         }
       }
@@ -87,17 +92,15 @@ export class Practice {
     return done;
   }
 
-  private async lesson(engine: Engine, place: PracticePlace, imported: boolean, cpu: number, listsFirst: boolean): Promise<void> {
-    const own = join(place.writable, String(++this.serial));
-    for (const directory of ['upper', 'work']) fs.mkdirSync(join(own, directory), { recursive: true });
-    const options = lessonOptions(place, imported, own);
-    const isFirst = this.serial === 1;
+  private async lesson(engine: Engine, options: MountOptions, cpu: number, listsFirst: boolean): Promise<void> {
+    const own = [options.upper!, options.work!].map((path) => Buffer.from(path, 'latin1'));
+    for (const directory of own) fs.mkdirSync(directory, { recursive: true });
     const { level, device, directories, root } = await this.blocking.call('openLesson', { options });
-    const { layers, upper, work, imported: store } = directories;
+    const { layers, upper, work, imported } = directories;
     try {
       const request = { options, mountpoint: '', dev: '', writable: true, level, practice: true, name: 'practice' };
-      const given = [device, ...layers, ...(store ? [store.objects] : []), upper, work];
-      await inTime(engine.channel.ask({ type: 'mount', ...request, ...(store && { imported: store.ids }) }, given), ANSWER_MS);
+      const given = [device, ...layers, ...(imported ? [imported.objects] : []), upper, work];
+      await inTime(engine.channel.ask({ type: 'mount', ...request, ...(imported && { imported: imported.ids }) }, given), ANSWER_MS);
     } catch (error) {
       native.close(root);
       throw error;
@@ -105,9 +108,9 @@ export class Practice {
       native.close(device);
       closeDirectories(directories);
     }
-    if (isFirst) await sleep(OPENING_MS);
+    if (imported !== undefined && !this.hasOpened) await sleep(OPENING_MS);
+    this.hasOpened ||= imported !== undefined;
     await this.blocking.call('practise', { root, cpu, listsFirst });
-    await this.remove(own);
   }
 
   private async remove(directory: string): Promise<void> {
@@ -119,12 +122,18 @@ export class Practice {
   }
 }
 
-function lessonOptions(place: PracticePlace, imported: boolean, own: string): MountOptions {
-  const lowers = imported ? place.imported.map(({ path }) => path) : place.directories;
-  const places = [
-    `lowerdir=${lowers.map(escaped).join(':')}`,
-    ...['upper', 'work'].map((name) => `${name}dir=${escaped(join(own, name))}`),
-  ];
-  const options = { ...parseOptions(['volatile', ...places].join(',')), share: true };
-  return imported ? { ...options, imported: { objects: bytes(place.objects), ids: place.imported.map(({ id }) => id) } } : options;
+let serial = 0;
+
+/**
+ * Each mount writes to directories of its own. The device will do: the way from a request to its answer is the same, and who waits in a ring may have to wait
+ * for V8's compilers (engine/wandering.ts).
+ */
+function lessonOptions(place: PracticePlace, kind: Kind): MountOptions {
+  const lowers = kind === 'imported' ? place.imported.map(({ path }) => path) : place.directories;
+  const own = join(place.writable, String(++serial));
+  const writable = ['upper', 'work'].map((name) => `${name}dir=${escaped(join(own, name))}`);
+  const options = parseOptions(['volatile', 'transport=dev', `lowerdir=${lowers.map(escaped).join(':')}`, ...writable].join(','));
+  if (kind === 'directories') return options;
+  const store = { objects: bytes(place.objects), ids: place.imported.map(({ id }) => id) };
+  return { ...options, share: true, ...(kind === 'imported' && { imported: store }) };
 }

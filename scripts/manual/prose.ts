@@ -29,7 +29,7 @@ export const SETTINGS: Readonly<Record<string, { value: string; about?: string }
   'warm-engine': {
     value: 'true',
     about:
-      'an engine runs before the first mount, and practises for about a second, so that the first container does not find it slow; false: engines are started when they are needed (true)',
+      'an engine runs before the first mount, and practises for some seconds, so that the first container does not find it slow; false: engines are started when they are needed (true)',
   },
   workers: { value: '2', about: 'threads of each engine, 1 to 29 (one per CPU, at most 8)' },
   transport: { value: '"auto"' },
