@@ -44,11 +44,15 @@ async function isLocked(fd: number): Promise<boolean> {
   return true;
 }
 
+/** On a clone of its mount, where there can be one: the host may unmount what the directory lies on (layers/private-mounts.ts). */
 function openToLock(directory: number): number | undefined {
+  const clone = native.cloneMount(directory, 0, 0);
   try {
-    return fs.openSync(`/proc/self/fd/${directory}`, O_RDONLY | O_DIRECTORY);
+    return fs.openSync(`/proc/self/fd/${clone < 0 ? directory : clone}`, O_RDONLY | O_DIRECTORY);
   } catch (error) {
     if ((error as NodeJS.ErrnoException).code === 'EACCES') return undefined;
     throw error;
+  } finally {
+    if (clone >= 0) native.close(clone);
   }
 }
