@@ -26,13 +26,12 @@ export interface PracticePlace {
   writable: string;
 }
 
-export function practiceBase(root: string): string {
-  return join(root, 'practice');
-}
+/** Where it is, and where it is made. */
+export const practiceBases = (root: string): readonly [base: string, part: string] => [join(root, 'practice'), join(root, 'practice.new')];
 
 /** Makes it, unless it is there. */
 export async function practicePlace(root: string): Promise<PracticePlace> {
-  const base = practiceBase(root);
+  const [base, part] = practiceBases(root);
   const layers = LAYERS.map((name, i) => ({ name, id: String(i + 1).repeat(64) }));
   const place = {
     directories: layers.map(({ name }) => join(base, 'directories', name)),
@@ -42,7 +41,6 @@ export async function practicePlace(root: string): Promise<PracticePlace> {
   };
   fs.rmSync(place.writable, { recursive: true, force: true }); // of a plyd that was killed
   if (!isCurrent(base)) {
-    const part = `${base}.new`;
     for (const directory of [part, base]) fs.rmSync(directory, { recursive: true, force: true });
     fs.mkdirSync(part, { mode: 0o700 });
     for (const [i, { name, id }] of layers.entries()) {

@@ -16,7 +16,7 @@ import type { Engine } from './engine';
 import { inTime, sleep } from './in-time';
 import { bytes, escaped } from './keeper';
 import { type MountOptions, parseOptions } from './options';
-import { practiceBase, practicePlace, type PracticePlace } from './practice-place';
+import { practiceBases, practicePlace, type PracticePlace } from './practice-place';
 
 /** What a plyfs mounts, what a container has of directories, and of imported layers: what V8 finds out of one kind only, it has to take back at the next. */
 const KINDS = ['imported', 'directories', 'shared directories'] as const;
@@ -72,7 +72,7 @@ export class Practice {
       this.log.info({ engine: engine.pid, mounts, ms: Math.round(performance.now() - began) }, 'an engine has practised');
     } catch (error) {
       if (!engine.ended) this.log.warn({ engine: engine.pid, err: error }, 'an engine could not practise: its first requests will be slow');
-      await this.remove(practiceBase(this.root)); // it may be that: the next one gets another
+      for (const directory of practiceBases(this.root)) await this.remove(directory); // it may be that, or a full disk: the next one gets another
     }
   }
 

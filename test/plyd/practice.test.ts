@@ -2,7 +2,7 @@
 import fs from 'node:fs';
 import type { Test } from 'tap';
 import type { Info, Stats } from '../../daemon/api/types.js';
-import { kill, type Plyd, sleep, testWithPlyd } from './daemon.js';
+import { kill, type Plyd, sh, sleep, testWithPlyd } from './daemon.js';
 
 const WARM = ['--warm-engine'];
 /** Longer than an engine stays that has nothing to do. */
@@ -117,6 +117,32 @@ testWithPlyd(
   },
   WARM,
 );
+
+testWithPlyd('on a full disk there is no practice, and nothing is left of it', async (t, plyd) => {
+  await plyd.image();
+  await plyd.create('img', 'c');
+  await plyd.stop();
+  const kept = `${plyd.base}/kept`;
+  fs.renameSync(plyd.root, kept);
+  fs.mkdirSync(plyd.root);
+  t.equal((await sh(`mount -t tmpfs -o size=16m,nr_inodes=250 tmpfs ${plyd.root} && cp -a ${kept}/. ${plyd.root}`)).status, 0);
+  try {
+    await plyd.start(WARM);
+    for (const end = Date.now() + PRACTICE_MS; said(plyd, 'an engine could not practise').length === 0 && Date.now() < end;)
+      await sleep(20);
+    t.match(said(plyd, 'an engine could not practise'), [{ err: { message: /ENOSPC|full/ } }]);
+    await sleep(200);
+    t.same(
+      fs.readdirSync(plyd.root).filter((name) => name.startsWith('practice')),
+      [],
+    );
+    await isServed(t, plyd, 'c');
+    t.equal(await plyd.stop(), 0);
+  } finally {
+    await plyd.stop();
+    await sh(`umount ${plyd.root}`);
+  }
+});
 
 testWithPlyd(
   'an engine that dies without a mount is not started again before there is one',
