@@ -9,7 +9,7 @@ import { mkdirSync, statSync } from 'node:fs';
 import { join } from 'node:path';
 import type { Info } from '../api/types';
 import { Containers } from './containers';
-import { type Connection, explained, openDatabase } from './database';
+import { type Connection, explained, openDatabase, restartLog } from './database';
 import { StoreError } from './errors';
 import { Images } from './images';
 import { Layers } from './layers';
@@ -18,6 +18,7 @@ import { Mounts } from './mounts';
 import type { Id } from './names';
 import { Objects } from './objects';
 import { ObjectRows } from './object-rows';
+import { Reserve } from './reserve';
 import { CATALOG } from './schema';
 import { Snapshots } from './snapshots';
 
@@ -55,14 +56,16 @@ export class Catalog {
      * There was no catalog before. What lies in containers/ then belongs to one that was lost: whoever sweeps directories without a row must leave it.
      */
     readonly isNew: boolean,
+    private readonly reserve: Reserve,
   ) {
-    this.layers = guarded(new Layers(db), root);
-    this.images = guarded(new Images(db, this.layers), root);
-    this.containers = guarded(new Containers(db, this.images), root);
-    this.mounts = guarded(new Mounts(db), root);
-    this.snapshots = guarded(new Snapshots(db), root);
-    this.leases = guarded(new Leases(db), root);
-    this.objectRows = guarded(new ObjectRows(db), root);
+    const { guarded } = this;
+    this.layers = guarded(new Layers(db), ['remove']);
+    this.images = guarded(new Images(db, this.layers), ['remove']);
+    this.containers = guarded(new Containers(db, this.images), ['stopped', 'failed', 'remove']);
+    this.mounts = guarded(new Mounts(db), ['unmounting', 'update', 'remove']);
+    this.snapshots = guarded(new Snapshots(db), ['remove']);
+    this.leases = guarded(new Leases(db), ['release', 'forgetAll']);
+    this.objectRows = guarded(new ObjectRows(db), ['removeUnused']);
     this.objects = new Objects(root);
   }
 
@@ -74,7 +77,12 @@ export class Catalog {
       throw new StoreError(`cannot make ${root} (${(error as Error).message}): choose another --root`, { cause: error });
     }
     const isNew = (statSync(file(root), { throwIfNoEntry: false })?.size ?? 0) === 0;
-    return new Catalog(root, openDatabase(file(root), CATALOG), isNew);
+    const reserve = new Reserve(root, `${file(root)}-reserve`);
+    return reserve.use(
+      isFull,
+      () => new Catalog(root, openDatabase(file(root), CATALOG), isNew, reserve),
+      () => undefined,
+    ); // opening does that
   }
 
   /** Runs `change` as one transaction: what it did holds together, or not at all if it throws. It must not wait for anything. */
@@ -85,6 +93,29 @@ export class Catalog {
       throw explained(error, file(this.root), CATALOG);
     }
   }
+
+  /** The same object, with SQLite's errors told in words for people. `removing` names the methods that may use the reserve when no space is left. */
+  private readonly guarded = <T extends object>(part: T, removing: (keyof T)[]): T =>
+    new Proxy(part, {
+      get: (target, key) => {
+        const value: unknown = Reflect.get(target, key, target);
+        if (typeof value !== 'function') return value;
+        const call = (args: unknown[]): unknown => {
+          try {
+            return Reflect.apply(value, target, args);
+          } catch (error) {
+            throw explained(error, file(this.root), CATALOG);
+          }
+        };
+        const mayRetry = (error: unknown): boolean => removing.includes(key as keyof T) && isFull(error) && !this.db.inTransaction;
+        return (...args: unknown[]) =>
+          this.reserve.use(
+            mayRetry,
+            () => call(args),
+            () => restartLog(this.db),
+          );
+      },
+    });
 
   counts(): Info['counts'] {
     const sql = `SELECT (SELECT count(*) FROM layers) AS layers, (SELECT count(*) FROM images) AS images, (SELECT count(*) FROM containers) AS containers,
@@ -128,19 +159,9 @@ function file(root: string): string {
   return join(root, 'ply.db');
 }
 
-/** The same object, with SQLite's errors told in words for people. */
-function guarded<T extends object>(part: T, root: string): T {
-  return new Proxy(part, {
-    get(target, key) {
-      const value: unknown = Reflect.get(target, key, target);
-      if (typeof value !== 'function') return value;
-      return (...args: unknown[]): unknown => {
-        try {
-          return Reflect.apply(value, target, args);
-        } catch (error) {
-          throw explained(error, file(root), CATALOG);
-        }
-      };
-    },
-  });
+/** No space for the log, or for what connections share. */
+function isFull(error: unknown): boolean {
+  return (
+    error instanceof StoreError && ['SQLITE_FULL', 'SQLITE_IOERR_SHMSIZE'].includes((error.cause as NodeJS.ErrnoException)?.code ?? '')
+  );
 }

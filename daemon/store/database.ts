@@ -79,6 +79,15 @@ export function unsynced<T>(db: Connection, change: () => T): T {
   }
 }
 
+/** What is written next takes the place of what the log holds, if the database can take all that (https://sqlite.org/pragma.html#pragma_wal_checkpoint). */
+export function restartLog(db: Connection): void {
+  try {
+    db.pragma('wal_checkpoint(RESTART)');
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code !== 'SQLITE_FULL') throw error;
+  }
+}
+
 /** Opens a finished file for reading. Its version must be one that is read as it is: indexes are made again, not migrated. */
 export function openReadOnly(file: string, kind: Kind): Connection {
   if (!checkHeader(file, kind)) throw new StoreError(`${file} is missing: ${kind.remedy}`);

@@ -111,7 +111,7 @@ testWithPlyd('a full store: a commit makes nothing', async (t, plyd) => {
   fs.mkdirSync(plyd.root, { recursive: true });
   fs.rmSync(plyd.root, { recursive: true });
   fs.mkdirSync(plyd.root);
-  await command('mount', ['-t', 'tmpfs', '-o', 'size=14m', 'tmpfs', plyd.root]);
+  await command('mount', ['-t', 'tmpfs', '-o', 'size=18m', 'tmpfs', plyd.root]);
   try {
     await plyd.start();
     await prepare(plyd);
@@ -127,6 +127,46 @@ testWithPlyd('a full store: a commit makes nothing', async (t, plyd) => {
     await command('rm', [`${upper}/big`]);
     await done<CommitResult>(plyd, 'POST', '/v1/containers/c/commit', { tag: 'made' });
     await consistent(t, plyd, 'with room');
+    await plyd.stop();
+  } finally {
+    await command('umount', ['-l', plyd.root]);
+  }
+});
+
+testWithPlyd('a store that is full to the last block: what it holds can be removed, and plyd starts', async (t, plyd) => {
+  await plyd.stop();
+  fs.rmSync(plyd.root, { recursive: true, force: true });
+  fs.mkdirSync(plyd.root);
+  await command('mount', ['-t', 'tmpfs', '-o', 'size=24m', 'tmpfs', plyd.root]);
+  const fill = (): Promise<unknown> => command('sh', ['-c', '! cat /dev/zero >>"$0"', `${plyd.root}/fill`]);
+  try {
+    await plyd.start();
+    await prepare(plyd);
+    await plyd.create('img', 'd');
+    await fill();
+    const another = (i: number): Promise<{ status: number; text: string }> =>
+      plyd.request('POST', '/v1/images/img/tag', { name: `another-${i}` });
+    let last = await another(0);
+    for (let i = 1; i < 2000 && last.status < 400; i++) last = await another(i); // until its log can take no more
+    t.equal(last.status, 500);
+    t.match(last.text, /no space is left for .*ply.db: free some/);
+    await plyd.must('DELETE', '/v1/containers/c?force=true');
+    await plyd.stop('SIGKILL');
+    await fill();
+    await plyd.start();
+    await plyd.must('DELETE', '/v1/containers/d?force=true');
+    await fill();
+    await plyd.must('POST', '/v1/prune?all=true');
+    t.same(await plyd.must('GET', '/v1/images'), { images: [] });
+    for (const name of ['base', 'top']) {
+      await fill();
+      await plyd.must('DELETE', `/v1/layers/${name}`);
+    }
+    fs.rmSync(`${plyd.root}/fill`);
+    await consistent(t, plyd, 'with room');
+    await prepare(plyd);
+    await consistent(t, plyd, 'and used again');
+    t.equal(fs.statSync(`${plyd.root}/ply.db-reserve`).size, 4 << 20, 'there is a reserve again');
     await plyd.stop();
   } finally {
     await command('umount', ['-l', plyd.root]);
