@@ -346,6 +346,13 @@ export interface Native {
    * when it wakes up, and gets no more of the CPU (EEVDF; sched_setattr(2), Linux 6.12; older kernels take no notice).
    */
   timeSlice(microseconds: number): number;
+  /**
+   * 1: the calling thread becomes one of the class SCHED_IDLE, 0: SCHED_OTHER again, with the default slice (sched(7); -EPERM: back wants CAP_SYS_NICE). On the
+   * CPU of one that is lowered whoever is woken up counts as being on an idle CPU.
+   */
+  lowerThread(lower: number): number;
+  /** The CPU that a thread runs on, or ran on last (proc_pid_stat(5)). */
+  threadCpu(tid: number): number;
   /** prctl(PR_SET_NAME) of the calling thread, for ps and gdb. */
   nameThread(name: string): number;
   umask(mode: number): number;

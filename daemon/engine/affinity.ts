@@ -3,7 +3,7 @@
  * on another CPU makes an operation several times as slow. So each worker looks now and then where its callers run. One that serves callers of
  * another worker's CPU goes to the end of the queue, until the right one is first.
  */
-import fs from 'node:fs';
+import { native } from '../../native-bindings/index';
 
 /** Wake-ups between two looks: each look costs some ten microseconds. */
 const enum Wakeups {
@@ -25,20 +25,10 @@ export class Affinity {
   /** To be asked once for each wake-up, with the caller of its last request. True: another worker should have been woken. */
   isMisplaced(pid: number): boolean {
     if (--this.left > 0 || this.cpu < 0 || this.cpus.length < 2) return false;
-    const cpu = cpuOf(pid);
+    const cpu = native.threadCpu(pid);
     const misplaced = cpu !== this.cpu && this.cpus.includes(cpu);
     this.period = misplaced ? Wakeups.LEAST : Math.min(this.period * 2, Wakeups.MOST);
     this.left = this.period;
     return misplaced;
-  }
-}
-
-/** Where a thread ran last, -1 if it is gone: the 39th field of /proc/PID/stat. */
-function cpuOf(pid: number): number {
-  try {
-    const stat = fs.readFileSync(`/proc/${pid}/stat`, 'latin1');
-    return Number(stat.slice(stat.lastIndexOf(')') + 2).split(' ', 37)[36]);
-  } catch {
-    return -1;
   }
 }

@@ -68,6 +68,8 @@ export class Session {
   private readonly slot: number;
   private aside: SetAside[] = [];
   private abandoned: Abandoned[] = [];
+  /** Did requests come two at a time when serve() was called last? */
+  crowd = false;
 
   constructor(
     private readonly context: WorkerContext,
@@ -92,17 +94,26 @@ export class Session {
     };
   }
 
-  /** Serves the requests that wait at a mount's device, some at most. False: the kernel has let go of the mount. */
-  serve(served: Served): boolean {
+  /**
+   * Serves the requests that wait at a mount's device, some at most. `behind`: whom the answers wake up is to run on this CPU (sched(7), SCHED_IDLE).
+   * False: the kernel has let go of the mount.
+   */
+  serve(served: Served, behind: boolean): boolean {
     const { device } = served;
+    const { message } = this.decoder;
+    this.crowd = false;
     let length = device.receive();
     for (let left = BURST; length > NOTHING; left--) {
+      const before = message.pid;
       const answer = Math.max(this.handle(served, device, length), 0);
+      if (left < BURST && message.pid !== 0 && (message.pid !== before || isOfContent(message.opcode))) this.crowd = true;
+      if (behind) native.lowerThread(1);
       if (left > 1 && this.context.stale === 0) length = device.sendAndReceive(answer);
       else {
         device.send(answer);
         length = NOTHING;
       }
+      if (behind) native.lowerThread(0);
       if (device.sent < 0) this.undelivered(served, device);
       this.notify(served, device);
     }
@@ -308,6 +319,11 @@ export class Session {
       return false;
     });
   }
+}
+
+/** Of these the kernel sends several at once for one caller. */
+function isOfContent(opcode: number): boolean {
+  return opcode === Opcode.READ || opcode === Opcode.WRITE;
 }
 
 /** Requests that are about regular files only, and that come from time to time: for EngineMountWord.REGULAR_NODE. */

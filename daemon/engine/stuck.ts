@@ -7,9 +7,9 @@ export const SPARES = 2;
 
 const STUCK_MS = 20;
 
-export function isStuck(i32: Int32Array, worker: number, now: number): boolean {
+export function isStuck(i32: Int32Array, worker: number, now: number, milliseconds = STUCK_MS): boolean {
   const since = Atomics.load(i32, workerSlot(worker) + WorkerSlot.BUSY_SINCE);
-  return since !== 0 && ((now - since) & 0x7fffffff) >= STUCK_MS;
+  return since !== 0 && ((now - since) & 0x7fffffff) >= milliseconds;
 }
 
 /**

@@ -3,9 +3,10 @@
  * sent to sleep again when one is back. Where a worker has io_uring queues that the others do not serve, one is as bad as all. Looks only while something happens: a worker that begins to work wakes the watch, so an idle engine
  * burns nothing.
  */
-import { Control, WorkerSlot } from '../overlay/table/layout';
+import { Control, Limits, WorkerSlot } from '../overlay/table/layout';
 import type { Memory } from '../overlay/table/memory';
 import { Clock } from './clock';
+import { leaderOf, setLeader } from './leading';
 import { isStuck } from './stuck';
 import { wakeAll } from './wake';
 import { EngineWord, workerSlot } from './words';
@@ -73,16 +74,29 @@ export class Watch {
       busy++;
       if (isStuck(i32, worker, now)) stuck++;
     }
+    const led = this.lookAtLeaders(now);
     const inAll = stuck + this.spares.filter((spare) => isStuck(i32, spare, now)).length;
     const awake = Atomics.load(i32, Control.SPARES_AWAKE) !== 0;
     const least = this.hasQueues() ? 1 : this.workers.length;
     const wanted = stuck >= least;
     if (wanted !== awake || (wanted && inAll !== this.stuck)) this.wakeSpares(wanted);
     this.stuck = inAll;
-    this.interval = busy >= least && !wanted ? Milliseconds.SHORT : Math.min(this.interval * 2, Milliseconds.LONG);
+    this.interval = busy >= (led ? 1 : least) && !wanted ? Milliseconds.SHORT : Math.min(this.interval * 2, Milliseconds.LONG);
     this.quiet = served === this.served && busy === 0 ? this.quiet + 1 : 0;
     this.served = served;
     if (this.quiet < QUIET_LOOKS || !this.fallAsleep()) this.arm();
+  }
+
+  /** Is there one? Where one is stuck, all workers serve again. */
+  private lookAtLeaders(now: number): boolean {
+    let found = false;
+    for (let mount = 0; mount < Limits.MAX_MOUNTS; mount++) {
+      const leader = leaderOf(this.i32, mount);
+      if (leader === 0) continue;
+      found = true;
+      if (isStuck(this.i32, leader, now, Milliseconds.SHORT)) setLeader(this.memory, this.workers.length, mount, leader, 0);
+    }
+    return found;
   }
 
   /** Whoever begins to work after the store wakes us; who did before it shows in its slot. */

@@ -25,6 +25,8 @@ export const enum ReadAhead {
 
 /** Words of a mount record, set by the main thread before the mount is ACTIVE. */
 export const enum EngineMountWord {
+  /** slot of the one worker that waits for its requests; 0: all do (leading.ts) */
+  LEADER = 4,
   /** which mount it is of all that had this record: workers let go of each once */
   SERIAL = 30,
   /** 1: SETXATTR comes with 16 bytes before the name */
@@ -39,6 +41,11 @@ export const enum EngineMountWord {
   RING_CAPACITY = 26,
   /** nodeid of the regular file that was asked about last over io_uring; 0: none yet */
   REGULAR_NODE = 25,
+}
+
+export const enum EngineWorkerWord {
+  /** descriptor of the epoll that it waits in; 0: it has not begun */
+  EPOLL = 7,
 }
 
 export const enum Transport {

@@ -16,14 +16,16 @@ import { Affinity } from './affinity';
 import { Clock } from './clock';
 import { type Buffers, CloneChannel, makeBuffers } from './channel';
 import { mountName } from './mount-names';
+import { isServing, leaderOf, Leading, setLeader } from './leading';
 import { loadOverlay, type Overlay } from './overlay';
 import { mayLowerItself } from './privileges';
+import { join, leave } from './queue';
 import { Ring, Turn } from './ring';
 import { type Served, Session } from './session';
 import { helper, isStuck } from './stuck';
 import { wake, wakeAll, wakeMain } from './wake';
 import { Wandering } from './wandering';
-import { EngineMountWord, EngineWord, mountRecord, ReadAhead, Transport, workerSlot } from './words';
+import { EngineMountWord, EngineWord, EngineWorkerWord, mountRecord, ReadAhead, Transport, workerSlot } from './words';
 
 /** What the main thread starts a worker with. */
 export interface WorkerStart {
@@ -43,9 +45,8 @@ export interface WorkerStart {
 }
 
 const EPOLLIN = 1;
-const EPOLLEXCLUSIVE = 1 << 28;
 const MAX_EVENTS = 16;
-/** Tag of our own eventfd; a mount's is its index + 1. */
+/** Tag of our own eventfd; for a mount's see queue.ts. */
 const WAKE = 0;
 
 /** Requests take microseconds: where programs fill the CPUs, a worker need not wait until their time is over. */
@@ -67,8 +68,6 @@ interface Attached extends Served {
   readonly fd: number;
   /** its requests come through the ring: what comes over the device is not urgent */
   overRing: boolean;
-  /** the epoll that its device is in, -1: none */
-  polledBy: number;
   ended: boolean;
 }
 
@@ -92,6 +91,8 @@ class Worker {
   private leaving = 0;
   private readonly affinity: Affinity;
   private readonly wandering: Wandering;
+  private readonly mayLower: boolean;
+  private readonly leading: Leading;
   private readonly clock = new Clock();
   private awake: boolean;
   /** it reads ahead while nothing waits for it */
@@ -109,13 +110,16 @@ class Worker {
     this.u32 = memory.u32;
     this.awake = !start.spare;
     this.affinity = new Affinity(start.cpu, start.cpus);
-    this.wandering = new Wandering(this.i32, start.worker, start.cpu >= 0 && start.cpus.length > 1 && mayLowerItself());
+    this.mayLower = start.cpu >= 0 && start.cpus.length > 1 && mayLowerItself();
+    this.wandering = new Wandering(this.i32, start.worker, this.mayLower);
+    this.leading = new Leading(this.i32, start.worker, start.queues.length, start.cpu < 0 ? [] : start.cpus);
     Atomics.store(this.i32, workerSlot(start.worker) + WorkerSlot.COUNTERS, context.counters.offset);
     this.eventfd = this.i32[workerSlot(start.worker) + WorkerSlot.EVENTFD];
     this.buffers = makeBuffers(memory);
     this.events = this.buffers.scratch + 64;
     this.epoll = must(native.epollCreate(), 'epoll_create');
     must(native.epollAdd(this.epoll, this.eventfd, EPOLLIN, WAKE), 'epoll_ctl');
+    Atomics.store(this.i32, workerSlot(start.worker) + EngineWorkerWord.EPOLL, this.epoll);
     this.log = openLineLog(start.logLevel, { name: 'plyfs-engine', worker: start.worker });
     onTrouble((what) => this.log.error({}, what));
     context.readAhead = () => this.wakeReader();
@@ -254,10 +258,14 @@ class Worker {
 
   private serve(mount: number): void {
     const attached = this.mounts[mount];
-    if (attached === undefined || attached.ended) return; // it went in the same round
+    if (attached === undefined || attached.ended) {
+      leave(this.epoll, this.i32[mountRecord(mount) + MountWord.CHANNELS + this.start.worker]); // somebody let us join meanwhile
+      return;
+    }
     this.wakeWatch();
-    if (this.session.serve(attached)) {
-      if (this.affinity.isMisplaced(this.session.lastCaller)) this.requeue(attached);
+    const behind = this.mayLower && this.leading.isToStay(mount);
+    if (this.session.serve(attached, behind)) {
+      this.choose(attached);
       return;
     }
     const { i32 } = this;
@@ -267,6 +275,15 @@ class Worker {
       wakeAll(this.memory);
     }
     this.end(attached);
+  }
+
+  /** Who is to wait for the mount's requests. */
+  private choose(attached: Attached): void {
+    const { lastCaller, crowd } = this.session;
+    const before = leaderOf(this.i32, attached.mount);
+    const leader = attached.overRing ? undefined : this.leading.served(attached.mount, lastCaller, crowd);
+    if (leader !== undefined) setLeader(this.memory, this.start.queues.length, attached.mount, before, leader);
+    else if (before === 0 && this.affinity.isMisplaced(lastCaller)) this.requeue(attached);
   }
 
   private serveRing(ring: Ring): void {
@@ -295,7 +312,7 @@ class Worker {
       if (state === MountState.ACTIVE) {
         const attached = this.mounts[mount];
         if (attached === undefined) this.attach(mount);
-        else this.lookAtTransport(attached);
+        else this.lookAgain(attached);
       }
       if (state === MountState.ENDED) this.endMount(mount);
     }
@@ -312,31 +329,34 @@ class Worker {
       operations: new this.overlay.OverlayMount(this.context, mount),
       extendedSetxattr: this.i32[record + EngineMountWord.EXTENDED_SETXATTR] !== 0,
       overRing: false,
-      polledBy: -1,
       ended: false,
     };
     this.context.counters.begin(mount, attached.serial);
     this.mounts[mount] = attached;
     if (!this.start.spare) this.readsAhead = true; // for a turn: it may be that something is to be opened
     if (!this.start.spare && this.i32[record + EngineMountWord.TRANSPORT] !== (Transport.DEV as number)) this.joinRing(attached);
-    this.poll(attached, this.awake);
+    this.lookAgain(attached);
   }
 
-  /** Did another worker find that the kernel does not take our entries? Then the device is where requests come. */
-  private lookAtTransport(attached: Attached): void {
-    if (!attached.overRing || attached.ended) return;
-    if (Atomics.load(this.i32, mountRecord(attached.mount) + EngineMountWord.TRANSPORT) !== (Transport.FAILED as number)) return;
-    attached.overRing = false;
-    this.poll(attached, this.awake);
+  /** Did another worker find that the kernel does not take our entries? Then the device is where requests come. Or has the mount another leader? */
+  private lookAgain(attached: Attached): void {
+    if (attached.ended) return;
+    if (Atomics.load(this.i32, mountRecord(attached.mount) + EngineMountWord.TRANSPORT) === (Transport.FAILED as number))
+      attached.overRing = false;
+    this.memory.lock(Control.MOUNTS_LOCK); // so that the leader is the same at its end
+    try {
+      const serves = this.start.spare || attached.overRing || isServing(this.i32, this.start.worker, attached.mount);
+      this.poll(attached, this.awake && serves);
+    } finally {
+      this.memory.unlock(Control.MOUNTS_LOCK);
+    }
   }
 
   /** Has the mount's device watched, or not. */
   private poll(attached: Attached, wanted: boolean): void {
     const by = !wanted ? -1 : attached.overRing ? this.quiet : this.epoll;
-    if (attached.polledBy === by) return;
-    if (attached.polledBy >= 0) must(native.epollDelete(attached.polledBy, attached.fd), 'epoll_ctl');
-    if (by >= 0) must(native.epollAdd(by, attached.fd, EPOLLIN | EPOLLEXCLUSIVE, attached.mount + 1), 'epoll_ctl');
-    attached.polledBy = by;
+    for (const epoll of [this.epoll, this.quiet]) if (epoll >= 0 && epoll !== by) leave(epoll, attached.fd);
+    if (by >= 0) join(by, attached.fd, attached.mount);
   }
 
   /** To the end of those that the kernel wakes for the mount's requests. */

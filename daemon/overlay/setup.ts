@@ -273,7 +273,6 @@ function takeRecord(context: WorkerContext): number {
       if (i32[record + MountWord.STATE] !== MountState.FREE) continue;
       i32.fill(0, record, record + MountWord.SIZE);
       i32.fill(-1, record + MountWord.CHANNELS, record + MountWord.SIZE);
-      i32[record + MountWord.GENERATION] = Atomics.add(i32, Control.GENERATION, 1);
       Atomics.store(i32, record + MountWord.STATE, MountState.SETTING_UP);
       return index;
     }

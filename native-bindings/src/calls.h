@@ -89,6 +89,8 @@
   CALL(jobSubmit, 1) \
   CALL(pinThread, 1) \
   CALL(timeSlice, 1) \
+  CALL(lowerThread, 1) \
+  CALL(threadCpu, 1) \
   CALL(umask, 1) \
   CALL(raiseFileLimit, 0) \
   CALL(exitNow, 1) \

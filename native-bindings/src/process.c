@@ -6,7 +6,9 @@
 #include <dirent.h>
 #include <fcntl.h>
 #include <sched.h>
+#include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 #include <sys/mount.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
@@ -157,6 +159,27 @@ int32_t call_timeSlice(const int32_t *arg) {
   if (syscall(SYS_sched_getattr, 0, &attr, sizeof attr, 0) < 0) return -errno;
   attr.runtime = (uint64_t)arg[0] * 1000;
   return result(syscall(SYS_sched_setattr, 0, &attr, 0));
+}
+
+int32_t call_lowerThread(const int32_t *arg) {
+  const struct sched_param none = {0};
+  return result(sched_setscheduler(0, arg[0] ? SCHED_IDLE : SCHED_OTHER, &none));
+}
+
+int32_t call_threadCpu(const int32_t *arg) {
+  enum { FIELD = 39, AFTER_NAME = 3 }; // proc_pid_stat(5); a name may hold blanks and parentheses
+  char path[32], stat[1024];
+  snprintf(path, sizeof path, "/proc/%d/stat", arg[0]);
+  int fd = RETRY(open(path, O_RDONLY | O_CLOEXEC));
+  if (fd < 0) return -errno;
+  ssize_t length = RETRY(read(fd, stat, sizeof stat - 1));
+  int32_t error = -errno;
+  close(fd);
+  if (length < 0) return error;
+  stat[length] = 0;
+  const char *at = strrchr(stat, ')');
+  for (int field = AFTER_NAME; at && field <= FIELD; field++) at = strchr(at + 1, ' ');
+  return at ? atoi(at) : -EINVAL;
 }
 
 // ---- the rest ------------------------------------------------------------------------------------------------------------------------

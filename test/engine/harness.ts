@@ -101,6 +101,8 @@ export interface State {
   sparesAwake: number;
   /** the worker that answered */
   by: number;
+  /** the worker that serves the mount alone; 0: all do */
+  leader: number;
   jobs: number;
   served: number[];
 }

@@ -1,9 +1,16 @@
 /** The worker loop over real mounts of the stand-in: each request is answered, whatever its handler does. */
+import { availableParallelism } from 'node:os';
 import t from 'tap';
 import { leftBehind } from '../support/leaks.js';
 import { abortFuse, mountAt, must, run } from '../support/mounts.js';
 import { lonelyQueues, TRANSPORT } from '../support/transport.js';
 import { gate, read, reader, StandInEngine, type State, state, until, within } from './harness.js';
+
+/** Why not: for the tests of leaders. */
+function canLead(workers: number): string | false {
+  if (TRANSPORT !== 'dev') return 'only over the device is there a choice';
+  return workers > 1 && availableParallelism() > 1 ? false : 'there is nobody to choose among';
+}
 
 for (const workers of [1, 3]) {
   t.test(`with ${workers} worker(s)`, (t) => {
@@ -109,6 +116,29 @@ for (const workers of [1, 3]) {
       if (TRANSPORT === 'dev') for (let i = 0; i < 5; i++) t.ok((await state(point)).by <= workers);
       await must('umount', [point]);
       t.equal(await within(engine.process.ended, 5000), 0, 'the spares let go too');
+    });
+
+    t.test('one worker serves a lone caller; when it is stuck, the others serve again', { skip: canLead(workers) }, async (t) => {
+      const lone = 'i=0; while [ $i -lt 2000 ]; do [ -e "$0/none" ]; i=$((i+1)); done';
+      await until('one leads', async () => {
+        t.match(await run('sh', ['-c', lone, point], { timeoutMs: 10_000 }), { status: 0 });
+        return (await state(point)).leader !== 0;
+      });
+      const stuck = reader(`${point}/blocks`);
+      await until('the leader is stuck', async () => (await state(point)).leader === 0);
+      for (let i = 0; i < 20; i++) t.match(await read(`${point}/hello`, 5000), { status: 0 });
+      t.match(await state(point), { sparesAwake: 0 }, 'the others are enough');
+      await gate(point, 1);
+      t.match(await within(stuck.ended, 5000), { status: 0, stdout: 'released' });
+    });
+
+    t.test('two callers at a time are served by all', { skip: canLead(workers) }, async (t) => {
+      const both = 'for k in 1 2; do (i=0; while [ $i -lt 5000 ]; do [ -e "$0/none" ]; i=$((i+1)); done) & done; wait';
+      const before = (await state(point)).served;
+      for (let round = 0; round < 3; round++) t.match(await run('sh', ['-c', both, point], { timeoutMs: 20_000 }), { status: 0 });
+      const after = (await state(point)).served;
+      const served = after.map((count, worker) => count - (before[worker] ?? 0)).filter((count) => count > 100);
+      t.ok(served.length >= 2, `served by ${served.length}`);
     });
 
     t.test('an idle engine burns no CPU', async (t) => {

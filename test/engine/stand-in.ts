@@ -5,6 +5,7 @@
 import fs from 'node:fs';
 import { JobKind, JobSlot, native, StatRecord } from '../../native-bindings/index.js';
 import type { MountSpec } from '../../daemon/engine/overlay.js';
+import { leaderOf } from '../../daemon/engine/leading.js';
 import { wakeAll } from '../../daemon/engine/wake.js';
 import { mountRecord, workerSlot } from '../../daemon/engine/words.js';
 import { Errno } from '../../daemon/errno.js';
@@ -234,6 +235,7 @@ export class OverlayMount implements op.Operations {
       detached: i32[Word.DETACHED],
       sparesAwake: i32[Control.SPARES_AWAKE],
       by: this.context.index,
+      leader: leaderOf(i32, this.index),
       jobs,
       served,
     };

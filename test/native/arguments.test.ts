@@ -75,6 +75,8 @@ const SHAPES: Record<string, string> = {
   jobSubmit: 'O',
   pinThread: 'i',
   timeSlice: 'i',
+  lowerThread: 'i',
+  threadCpu: 'i',
   umask: 'i',
   exitNow: 'i',
   closeOnExecFrom: 'i',

@@ -48,6 +48,26 @@ t.test('a thread asks for a short time slice', (t) => {
   t.end();
 });
 
+t.test('a thread is lowered, and is as before', (t) => {
+  const policy = (): string | undefined => /^policy\s*:\s*(\d+)$/m.exec(fs.readFileSync('/proc/thread-self/sched', 'utf8'))?.[1];
+  const before = policy();
+  t.equal(native.lowerThread(1), 0);
+  t.equal(policy(), before === undefined ? undefined : '5', 'SCHED_IDLE');
+  t.equal(native.lowerThread(0), 0);
+  t.equal(policy(), before);
+  t.end();
+});
+
+t.test('the CPU of a thread', (t) => {
+  const cpus = new Set(Array.from({ length: 20 }, () => native.threadCpu(process.pid)));
+  for (const cpu of cpus) t.ok(cpu >= 0 && fs.existsSync(`/sys/devices/system/cpu/cpu${cpu}`), `CPU ${cpu}`);
+  t.equal(native.pinThread(0), 0);
+  t.equal(native.threadCpu(process.pid), 0);
+  t.equal(native.pinThread(-1), 0);
+  t.equal(native.threadCpu(2 ** 30), -E.ENOENT, 'nobody');
+  t.end();
+});
+
 t.test('a thread has a name, of 15 bytes', (t) => {
   const before = statusOf('thread-self', 'Name')!;
   t.equal(native.nameThread('a-name-longer-than-that'), 0);

@@ -93,7 +93,6 @@ export const enum MountWord {
   /** record of the root's inode */ ROOT = 1,
   /** reader-writer lock */ RENAME_LOCK = 2,
   /** MountFlags */ FLAGS = 3,
-  GENERATION = 4,
   /** descriptors of the process; -1: none */ UPPER_FD = 5,
   WORK_FD = 6,
   INDEX_FD = 7,
