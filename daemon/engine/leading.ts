@@ -8,6 +8,7 @@
 import { native } from '../../native-bindings/index';
 import { Control, Limits, MountState, MountWord, WorkerSlot } from '../overlay/table/layout';
 import type { Memory } from '../overlay/table/memory';
+import { Opcode } from '../protocol/abi';
 import { setWaiting } from './queue';
 import { EngineMountWord, mountRecord, workerSlot } from './words';
 
@@ -86,9 +87,13 @@ export class Leading {
     return this.calm[mount] >= (Score.CALM as number);
   }
 
+  /** With what somebody waits for. */
   private isAnotherBusy(): boolean {
-    for (let worker = 1; worker <= this.workers; worker++)
-      if (worker !== this.worker && this.i32[workerSlot(worker) + WorkerSlot.BUSY_SINCE] !== 0) return true;
+    for (let worker = 1; worker <= this.workers; worker++) {
+      if (worker === this.worker) continue;
+      const slot = workerSlot(worker);
+      if (this.i32[slot + WorkerSlot.BUSY_SINCE] !== 0 && isAwaited(this.i32[slot + WorkerSlot.OPCODE])) return true;
+    }
     return false;
   }
 
@@ -103,6 +108,11 @@ export class Leading {
     if (leader !== this.worker) this.seen[mount] = leader;
     return leader;
   }
+}
+
+/** 0: reading ahead. */
+function isAwaited(opcode: number): boolean {
+  return ![0, Opcode.FORGET, Opcode.BATCH_FORGET, Opcode.RELEASE, Opcode.RELEASEDIR].includes(opcode);
 }
 
 export function leaderOf(i32: Int32Array, mount: number): number {

@@ -68,8 +68,9 @@ export class Session {
   private readonly slot: number;
   private aside: SetAside[] = [];
   private abandoned: Abandoned[] = [];
-  /** Did requests come two at a time when serve() was called last? */
+  /** Did requests come two at a time when serve() was called last? And the thread id of who waited last for an answer of serve(). */
   crowd = false;
+  waiter = 0;
 
   constructor(
     private readonly context: WorkerContext,
@@ -101,12 +102,15 @@ export class Session {
   serve(served: Served, behind: boolean): boolean {
     const { device } = served;
     const { message } = this.decoder;
+    let before = 0;
     this.crowd = false;
     let length = device.receive();
     for (let left = BURST; length > NOTHING; left--) {
-      const before = message.pid;
       const answer = Math.max(this.handle(served, device, length), 0);
-      if (left < BURST && message.pid !== 0 && (message.pid !== before || isOfContent(message.opcode))) this.crowd = true;
+      if (message.pid !== 0) {
+        if (before !== 0 && (message.pid !== before || isOfContent(message.opcode))) this.crowd = true;
+        this.waiter = before = message.pid;
+      }
       if (behind) native.lowerThread(1);
       if (left > 1 && this.context.stale === 0) length = device.sendAndReceive(answer);
       else {

@@ -234,6 +234,7 @@ class Worker {
     const busy = workerSlot(this.start.worker) + WorkerSlot.BUSY_SINCE;
     let more = false;
     this.wakeWatch();
+    this.i32[workerSlot(this.start.worker) + WorkerSlot.OPCODE] = 0;
     Atomics.store(this.i32, busy, this.clock.now());
     epochs.enter();
     try {
@@ -279,9 +280,9 @@ class Worker {
 
   /** Who is to wait for the mount's requests. */
   private choose(attached: Attached): void {
-    const { lastCaller, crowd } = this.session;
+    const { lastCaller, waiter, crowd } = this.session;
     const before = leaderOf(this.i32, attached.mount);
-    const leader = attached.overRing ? undefined : this.leading.served(attached.mount, lastCaller, crowd);
+    const leader = attached.overRing ? undefined : this.leading.served(attached.mount, waiter, crowd);
     if (leader !== undefined) setLeader(this.memory, this.start.queues.length, attached.mount, before, leader);
     else if (before === 0 && this.affinity.isMisplaced(lastCaller)) this.requeue(attached);
   }

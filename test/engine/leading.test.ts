@@ -2,6 +2,7 @@
 import t from 'tap';
 import { leaderOf, Leading } from '../../daemon/engine/leading.js';
 import { EngineMountWord, mountRecord, workerSlot } from '../../daemon/engine/words.js';
+import { Opcode } from '../../daemon/protocol/abi.js';
 import { Control, WorkerSlot } from '../../daemon/overlay/table/layout.js';
 
 const MOUNT = 3;
@@ -49,8 +50,19 @@ t.test('not while others are at work, or requests come two at a time', (t) => {
   for (let i = 0; i < 20; i++) {
     t.equal(two.decision(2, 50), undefined);
     two.words[workerSlot(1) + WorkerSlot.BUSY_SINCE] = 1;
+    two.words[workerSlot(1) + WorkerSlot.OPCODE] = Opcode.LOOKUP;
     t.equal(two.decision(2, 1), undefined);
     two.words[workerSlot(1) + WorkerSlot.BUSY_SINCE] = 0;
+  }
+  t.end();
+});
+
+t.test('what nobody waits for is done beside', (t) => {
+  for (const opcode of [Opcode.RELEASE, Opcode.FORGET, 0]) {
+    const two = new Two();
+    two.words[workerSlot(1) + WorkerSlot.BUSY_SINCE] = 1;
+    two.words[workerSlot(1) + WorkerSlot.OPCODE] = opcode;
+    t.equal(two.decision(2, 80), 2);
   }
   t.end();
 });
