@@ -3,14 +3,16 @@
  * while the leader is about to wait again, each request would wake one of them in vain, on a CPU that sleeps: that takes the caller longer than the answer,
  * and a CPU that has just been awake is where the scheduler moves the caller to, away from who serves it.
  *
- * It ends when requests come two at a time, and when the leader is stuck in one (watch.ts). What waits then is seen by whoever joins the queue.
+ * It ends when requests come two at a time, and when the leader is stuck in one (watch.ts): what waits then is seen by whoever joins the queue, and for some
+ * seconds no mount gets a leader, for where one was stuck one is likely to be stuck again.
  */
 import { native } from '../../native-bindings/index';
 import { Control, Limits, MountState, MountWord, WorkerSlot } from '../overlay/table/layout';
 import type { Memory } from '../overlay/table/memory';
 import { Opcode } from '../protocol/abi';
+import { Clock } from './clock';
 import { setWaiting } from './queue';
-import { EngineMountWord, mountRecord, workerSlot } from './words';
+import { EngineMountWord, EngineWord, mountRecord, workerSlot } from './words';
 
 const enum Score {
   /** wake-ups without anybody else at work, for a leader to be chosen */
@@ -26,6 +28,8 @@ const enum Looks {
   MOST = 32,
 }
 
+const AFTER_STUCK_MS = 5000;
+
 /** Wake-ups at a time. */
 const STAY = 64;
 
@@ -36,6 +40,7 @@ export class Leading {
   /** the leader of each mount, as of the last wake-up */
   private readonly seen = new Int32Array(Limits.MAX_MOUNTS);
   private stay = 0;
+  private readonly clock = new Clock();
   private period: number = Looks.LEAST;
   private left: number = Looks.LEAST;
 
@@ -84,7 +89,10 @@ export class Leading {
   private isCalm(mount: number, isCrowd: boolean): boolean {
     if (isCrowd || this.isAnotherBusy()) this.calm[mount] = 0;
     else this.calm[mount]++;
-    return this.calm[mount] >= (Score.CALM as number);
+    if (this.calm[mount] < (Score.CALM as number)) return false;
+    this.calm[mount] = 0;
+    const stuck = this.i32[EngineWord.LEADER_STUCK];
+    return stuck === 0 || ((this.clock.now() - stuck) & 0x7fffffff) >= AFTER_STUCK_MS;
   }
 
   /** With what somebody waits for. */
@@ -103,7 +111,6 @@ export class Leading {
   }
 
   private chosen(mount: number, leader: number): number {
-    this.calm[mount] = 0;
     this.crowd[mount] = 0;
     if (leader !== this.worker) this.seen[mount] = leader;
     return leader;

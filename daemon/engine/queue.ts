@@ -16,9 +16,10 @@ export function join(epoll: number, fd: number, mount: number): void {
   if (result < 0 && result !== -Errno.EEXIST) throw new Error(`epoll_ctl: errno ${-result}`);
 }
 
+/** One that it is not in, or that is closed, is left already. */
 export function leave(epoll: number, fd: number): void {
   const result = native.epollDelete(epoll, fd);
-  if (result < 0 && result !== -Errno.ENOENT) throw new Error(`epoll_ctl: errno ${-result}`);
+  if (result < 0 && result !== -Errno.ENOENT && result !== -Errno.EBADF) throw new Error(`epoll_ctl: errno ${-result}`);
 }
 
 /** Another worker, at the device of a mount that is ACTIVE and that the caller has not let go of. */

@@ -94,7 +94,9 @@ export class Watch {
       const leader = leaderOf(this.i32, mount);
       if (leader === 0) continue;
       found = true;
-      if (isStuck(this.i32, leader, now, Milliseconds.SHORT)) setLeader(this.memory, this.workers.length, mount, leader, 0);
+      if (!isStuck(this.i32, leader, now, Milliseconds.SHORT)) continue;
+      Atomics.store(this.i32, EngineWord.LEADER_STUCK, now);
+      setLeader(this.memory, this.workers.length, mount, leader, 0);
     }
     return found;
   }

@@ -9,6 +9,8 @@ export const enum EngineWord {
   /** thread id of whom a worker served last through its ring, and that worker's slot (wandering.ts) */
   LAST_CALLER = 122,
   LAST_WORKER = 123,
+  /** when a leader was found stuck, as Clock counts; 0: never (leading.ts) */
+  LEADER_STUCK = 125,
   /** byte offset of the page with the mounts' ids (mount-names.ts); 0: none has one */
   MOUNT_NAMES = 124,
   /** worker slot of the main thread; the workers have 1 and up */

@@ -313,7 +313,7 @@ class Worker {
       if (state === MountState.ACTIVE) {
         const attached = this.mounts[mount];
         if (attached === undefined) this.attach(mount);
-        else this.lookAgain(attached);
+        else this.lookAtTransport(attached);
       }
       if (state === MountState.ENDED) this.endMount(mount);
     }
@@ -336,14 +336,19 @@ class Worker {
     this.mounts[mount] = attached;
     if (!this.start.spare) this.readsAhead = true; // for a turn: it may be that something is to be opened
     if (!this.start.spare && this.i32[record + EngineMountWord.TRANSPORT] !== (Transport.DEV as number)) this.joinRing(attached);
-    this.lookAgain(attached);
+    this.beginToWait(attached);
   }
 
-  /** Did another worker find that the kernel does not take our entries? Then the device is where requests come. Or has the mount another leader? */
-  private lookAgain(attached: Attached): void {
-    if (attached.ended) return;
-    if (Atomics.load(this.i32, mountRecord(attached.mount) + EngineMountWord.TRANSPORT) === (Transport.FAILED as number))
-      attached.overRing = false;
+  /** Did another worker find that the kernel does not take our entries? Then the device is where requests come. */
+  private lookAtTransport(attached: Attached): void {
+    if (!attached.overRing || attached.ended) return;
+    if (Atomics.load(this.i32, mountRecord(attached.mount) + EngineMountWord.TRANSPORT) !== (Transport.FAILED as number)) return;
+    attached.overRing = false;
+    this.beginToWait(attached);
+  }
+
+  /** From then on who chooses a leader says whether we wait (leading.ts). */
+  private beginToWait(attached: Attached): void {
     this.memory.lock(Control.MOUNTS_LOCK); // so that the leader is the same at its end
     try {
       const serves = this.start.spare || attached.overRing || isServing(this.i32, this.start.worker, attached.mount);

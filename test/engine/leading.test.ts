@@ -1,7 +1,8 @@
 /** Which worker serves a mount alone: without a device, from what the workers were asked. */
 import t from 'tap';
+import { Clock } from '../../daemon/engine/clock.js';
 import { leaderOf, Leading } from '../../daemon/engine/leading.js';
-import { EngineMountWord, mountRecord, workerSlot } from '../../daemon/engine/words.js';
+import { EngineMountWord, EngineWord, mountRecord, workerSlot } from '../../daemon/engine/words.js';
 import { Opcode } from '../../daemon/protocol/abi.js';
 import { Control, WorkerSlot } from '../../daemon/overlay/table/layout.js';
 
@@ -77,6 +78,16 @@ t.test('when requests come two at a time, all serve again', (t) => {
     t.equal(two.decision(2, 1, true), undefined);
     t.equal(two.decision(2, 10), undefined, 'now and then is nothing');
   }
+  t.end();
+});
+
+t.test('where a leader was stuck there is none for some time', (t) => {
+  const two = new Two();
+  const clock = new Clock();
+  two.words[EngineWord.LEADER_STUCK] = clock.now() - 1000;
+  t.equal(two.decision(2, 1000), undefined);
+  two.words[EngineWord.LEADER_STUCK] = clock.now() - 6000;
+  t.equal(two.decision(2, 80), 2);
   t.end();
 });
 

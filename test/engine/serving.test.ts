@@ -128,6 +128,8 @@ for (const workers of [1, 3]) {
       await until('the leader is stuck', async () => (await state(point)).leader === 0);
       for (let i = 0; i < 20; i++) t.match(await read(`${point}/hello`, 5000), { status: 0 });
       t.match(await state(point), { sparesAwake: 0 }, 'the others are enough');
+      t.match(await run('sh', ['-c', lone, point], { timeoutMs: 10_000 }), { status: 0 });
+      t.match(await state(point), { leader: 0 }, 'nobody leads for some time');
       await gate(point, 1);
       t.match(await within(stuck.ended, 5000), { status: 0, stdout: 'released' });
     });
