@@ -12,7 +12,7 @@ import type { Memory } from '../overlay/table/memory';
 import { Opcode } from '../protocol/abi';
 import { Clock } from './clock';
 import { setWaiting } from './queue';
-import { EngineMountWord, EngineWord, mountRecord, workerSlot } from './words';
+import { EngineMountWord, EngineWord, EngineWorkerWord, mountRecord, workerSlot } from './words';
 
 const enum Score {
   /** wake-ups without anybody else at work, for a leader to be chosen */
@@ -105,9 +105,12 @@ export class Leading {
     return false;
   }
 
+  /** The worker of the caller's CPU, if there is one that has begun and that nothing keeps. */
   private nearest(caller: number): number | undefined {
-    const index = this.cpus.indexOf(this.cpuOfThread(caller));
-    return index < 0 ? undefined : index + 1;
+    const worker = this.cpus.indexOf(this.cpuOfThread(caller)) + 1;
+    if (worker === 0 || worker === this.worker) return worker || undefined;
+    const slot = workerSlot(worker);
+    return this.i32[slot + EngineWorkerWord.EPOLL] === 0 || this.i32[slot + WorkerSlot.BUSY_SINCE] !== 0 ? undefined : worker;
   }
 
   private chosen(mount: number, leader: number): number {
@@ -140,8 +143,11 @@ export function setLeader(memory: Memory, workers: number, mount: number, before
   try {
     if (i32[record + MountWord.STATE] !== (MountState.ACTIVE as number) || leaderOf(i32, mount) !== before) return;
     Atomics.store(i32, record + EngineMountWord.LEADER, leader);
-    if (leader !== 0) setWaiting(i32, leader, mount, true); // first: there is always somebody
     for (let worker = 1; worker <= workers; worker++) if (worker !== leader) setWaiting(i32, worker, mount, leader === 0);
+    if (leader === 0) return;
+    // Anew, and last: one of the others may have been woken for a request, which it does not hear of any more. Whoever joins sees what waits.
+    setWaiting(i32, leader, mount, false);
+    setWaiting(i32, leader, mount, true);
   } finally {
     memory.unlock(Control.MOUNTS_LOCK);
   }

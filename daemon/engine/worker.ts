@@ -472,7 +472,11 @@ class Worker {
     const awake = Atomics.load(this.i32, Control.SPARES_AWAKE) !== 0;
     if (awake === this.awake) return;
     this.awake = awake;
-    for (const attached of this.mounts) if (attached !== undefined && !attached.ended) this.poll(attached, awake);
+    for (const attached of this.mounts) {
+      if (attached === undefined || attached.ended) continue;
+      this.poll(attached, awake);
+      if (!awake && !attached.overRing) this.serve(attached.mount); // we may have been woken for a request, and nobody else hears of it
+    }
   }
 
   /**

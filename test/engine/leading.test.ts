@@ -2,7 +2,7 @@
 import t from 'tap';
 import { Clock } from '../../daemon/engine/clock.js';
 import { leaderOf, Leading } from '../../daemon/engine/leading.js';
-import { EngineMountWord, EngineWord, mountRecord, workerSlot } from '../../daemon/engine/words.js';
+import { EngineMountWord, EngineWord, EngineWorkerWord, mountRecord, workerSlot } from '../../daemon/engine/words.js';
 import { Opcode } from '../../daemon/protocol/abi.js';
 import { Control, WorkerSlot } from '../../daemon/overlay/table/layout.js';
 
@@ -15,6 +15,10 @@ class Two {
   cpu = 5;
   looks = 0;
   readonly workers = [1, 2].map((worker) => new Leading(this.words, worker, 2, [4, 5], () => (this.looks++, this.cpu)));
+
+  constructor() {
+    for (const worker of [1, 2]) this.words[workerSlot(worker) + EngineWorkerWord.EPOLL] = 100 + worker;
+  }
 
   /** The first decision within so many wake-ups. */
   decision(worker: number, times: number, isCrowd = false): number | undefined {
@@ -64,6 +68,8 @@ t.test('what nobody waits for is done beside', (t) => {
     two.words[workerSlot(1) + WorkerSlot.BUSY_SINCE] = 1;
     two.words[workerSlot(1) + WorkerSlot.OPCODE] = opcode;
     t.equal(two.decision(2, 80), 2);
+    two.cpu = 4;
+    t.equal(two.decision(2, 80), 2, 'but who does it is not to lead');
   }
   t.end();
 });
@@ -118,6 +124,15 @@ t.test('who has just come to lead keeps its caller for some answers', (t) => {
   t.equal(two.decision(2, 100), 1);
   two.lead(1);
   t.ok(stays(one) > 0, 'it comes to lead again, though it has not heard of the other');
+  t.end();
+});
+
+t.test('who has not begun is not to lead', (t) => {
+  const two = new Two();
+  two.words[workerSlot(2) + EngineWorkerWord.EPOLL] = 0;
+  t.equal(two.decision(1, 80), 1);
+  two.lead(1);
+  t.equal(two.decision(1, 200), undefined);
   t.end();
 });
 
