@@ -6,6 +6,7 @@ import fs from 'node:fs';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { native } from '../../native-bindings/index';
 import { Errno } from '../errno';
+import { MountRefused } from './mounting';
 
 const { O_RDONLY, O_DIRECTORY } = fs.constants;
 
@@ -24,13 +25,19 @@ export interface Locked {
 /** Locks the upper and the work directory (O_PATH descriptors). Nothing is held where one is taken. A directory that one may not read has no lock. */
 export async function lockAlone(directories: readonly number[]): Promise<Locked> {
   const descriptors: number[] = [];
-  for (const [i, directory] of directories.entries()) {
-    const fd = openToLock(directory);
-    if (fd === undefined) continue;
-    descriptors.push(fd);
-    if (await isLocked(fd)) continue;
-    for (const one of descriptors) native.close(one);
-    return { descriptors: [], taken: NAMES[i] };
+  const release = (): void => descriptors.splice(0).forEach((one) => native.close(one));
+  try {
+    for (const [i, directory] of directories.entries()) {
+      const fd = openToLock(directory);
+      if (fd === undefined) continue;
+      descriptors.push(fd);
+      if (await isLocked(fd)) continue;
+      release();
+      return { descriptors, taken: NAMES[i] };
+    }
+  } catch (error) {
+    release(); // else the directory could not be mounted any more while the engine lives
+    throw error;
   }
   return { descriptors, taken: undefined };
 }
@@ -50,8 +57,9 @@ function openToLock(directory: number): number | undefined {
   try {
     return fs.openSync(`/proc/self/fd/${clone < 0 ? directory : clone}`, O_RDONLY | O_DIRECTORY);
   } catch (error) {
-    if ((error as NodeJS.ErrnoException).code === 'EACCES') return undefined;
-    throw error;
+    const { code, errno = 0 } = error as NodeJS.ErrnoException;
+    if (code === 'EACCES') return undefined;
+    throw new MountRefused(`cannot open the upper or the work directory to lock it (errno ${-errno})`);
   } finally {
     if (clone >= 0) native.close(clone);
   }
