@@ -11,7 +11,7 @@ import { Control, Limits, MountState, MountWord, WorkerSlot } from '../overlay/t
 import type { Memory } from '../overlay/table/memory';
 import { Opcode } from '../protocol/abi';
 import { Clock } from './clock';
-import { setWaiting } from './queue';
+import { setWaiting } from './waiters';
 import { EngineMountWord, EngineWord, EngineWorkerWord, mountRecord, workerSlot } from './words';
 
 const enum Score {

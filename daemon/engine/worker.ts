@@ -19,7 +19,7 @@ import { mountName } from './mount-names';
 import { isServing, leaderOf, Leading, setLeader } from './leading';
 import { loadOverlay, type Overlay } from './overlay';
 import { mayLowerItself } from './privileges';
-import { join, leave } from './queue';
+import { join, leave } from './waiters';
 import { Ring, Turn } from './ring';
 import { type Served, Session } from './session';
 import { helper, isStuck } from './stuck';
@@ -46,7 +46,7 @@ export interface WorkerStart {
 
 const EPOLLIN = 1;
 const MAX_EVENTS = 16;
-/** Tag of our own eventfd; for a mount's see queue.ts. */
+/** Tag of our own eventfd; for a mount's see waiters.ts. */
 const WAKE = 0;
 
 /** Requests take microseconds: where programs fill the CPUs, a worker need not wait until their time is over. */
