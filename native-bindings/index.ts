@@ -358,6 +358,11 @@ export interface Native {
   umask(mode: number): number;
   /** setrlimit(RLIMIT_NOFILE) soft to hard; returns the new soft limit. */
   raiseFileLimit(): number;
+  /**
+   * Room for `count` descriptors, soon: a thread of its own has the kernel make it. The table grows by doubling else, and who opens the file that does not
+   * fit any more waits for an RCU grace period, 10 to 30 ms. More than the soft limit: nothing. 0 or -errno.
+   */
+  growFileTable(count: number): number;
   /** socketpair(AF_UNIX, SOCK_SEQPACKET): writes two s32 fds into the given array; 0 or -errno. */
   socketpair(fds: Int32Array): number;
   /** One datagram with descriptors (at most 250) on a SOCK_SEQPACKET or SOCK_STREAM Unix socket. Returns the bytes sent. Empty data: -EINVAL, for it

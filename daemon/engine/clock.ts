@@ -17,3 +17,8 @@ export class Clock {
     return performance.now() - this.last;
   }
 }
+
+/** Milliseconds from `since` to `now`, at most 12 days; a little less than 0 where another thread read its clock after `now` was read. */
+export function elapsed(now: number, since: number): number {
+  return ((now - since) << 1) >> 1;
+}

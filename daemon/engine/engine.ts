@@ -77,6 +77,8 @@ interface EngineMount {
 /** The table's first mount record is nobody's. */
 const MOST_MOUNTS = Limits.MAX_MOUNTS - 1;
 const JOB_THREADS = 4;
+/** For which there is room from the beginning: 128 KiB of the kernel's. */
+const DESCRIPTORS = 16_384;
 const MNT_DETACH = 2;
 
 /** How long unmounted mounts may still be used before the engine ends all the same, and how long workers may take to end. */
@@ -113,7 +115,7 @@ export class Engine {
   constructor(private readonly options: EngineOptions) {
     this.log = options.log;
     onTrouble((what) => this.log.error({}, what));
-    native.raiseFileLimit();
+    native.growFileTable(Math.min(native.raiseFileLimit(), DESCRIPTORS));
     native.umask(0);
     this.memory = makeMemory();
     this.statistics = new Statistics(this.memory);

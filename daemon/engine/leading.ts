@@ -10,7 +10,7 @@ import { native } from '../../native-bindings/index';
 import { Control, Limits, MountState, MountWord, WorkerSlot } from '../overlay/table/layout';
 import type { Memory } from '../overlay/table/memory';
 import { Opcode } from '../protocol/abi';
-import { Clock } from './clock';
+import { Clock, elapsed } from './clock';
 import { setWaiting } from './waiters';
 import { EngineMountWord, EngineWord, EngineWorkerWord, mountRecord, workerSlot } from './words';
 
@@ -92,7 +92,7 @@ export class Leading {
     if (this.calm[mount] < (Score.CALM as number)) return false;
     this.calm[mount] = 0;
     const stuck = this.i32[EngineWord.LEADER_STUCK];
-    return stuck === 0 || ((this.clock.now() - stuck) & 0x7fffffff) >= AFTER_STUCK_MS;
+    return stuck === 0 || elapsed(this.clock.now(), stuck) >= AFTER_STUCK_MS;
   }
 
   /** With what somebody waits for. */

@@ -1,5 +1,6 @@
 /** A worker is stuck when it is in one request for long: in a plain system call (a cold disk, NFS, throttled writes). */
 import { WorkerSlot } from '../overlay/table/layout';
+import { elapsed } from './clock';
 import { workerSlot } from './words';
 
 /** Threads that help when workers are stuck: their slots follow the workers'. */
@@ -9,7 +10,7 @@ const STUCK_MS = 20;
 
 export function isStuck(i32: Int32Array, worker: number, now: number, milliseconds = STUCK_MS): boolean {
   const since = Atomics.load(i32, workerSlot(worker) + WorkerSlot.BUSY_SINCE);
-  return since !== 0 && ((now - since) & 0x7fffffff) >= milliseconds;
+  return since !== 0 && elapsed(now, since) >= milliseconds;
 }
 
 /**

@@ -93,6 +93,7 @@
   CALL(threadCpu, 1) \
   CALL(umask, 1) \
   CALL(raiseFileLimit, 0) \
+  CALL(growFileTable, 1) \
   CALL(exitNow, 1) \
   CALL(closeOnExecFrom, 1) \
   CALL(socketKind, 1) \

@@ -209,6 +209,28 @@ int32_t call_raiseFileLimit(const int32_t *arg) {
   return limit.rlim_cur > INT32_MAX ? INT32_MAX : (int32_t)limit.rlim_cur;
 }
 
+static void *growFileTable(void *arg) {
+  int fd = open("/", O_PATH | O_CLOEXEC);
+  if (fd < 0) return NULL;
+  int last = fcntl(fd, F_DUPFD_CLOEXEC, (int)(intptr_t)arg - 1); // EINVAL: beyond the limit
+  if (last >= 0) close(last);
+  close(fd);
+  return NULL;
+}
+
+/** A thread of its own waits: expand_files() of a process with threads calls synchronize_rcu(). */
+int32_t call_growFileTable(const int32_t *arg) {
+  if (arg[0] < 1) return -EINVAL;
+  pthread_attr_t attributes;
+  pthread_t thread;
+  pthread_attr_init(&attributes);
+  pthread_attr_setdetachstate(&attributes, PTHREAD_CREATE_DETACHED);
+  pthread_attr_setstacksize(&attributes, 64 * 1024);
+  int error = pthread_create(&thread, &attributes, growFileTable, (void *)(intptr_t)arg[0]);
+  pthread_attr_destroy(&attributes);
+  return -error;
+}
+
 int32_t call_exitNow(const int32_t *arg) {
   _exit(arg[0]);
 }

@@ -78,6 +78,7 @@ const SHAPES: Record<string, string> = {
   lowerThread: 'i',
   threadCpu: 'i',
   umask: 'i',
+  growFileTable: 'i',
   exitNow: 'i',
   closeOnExecFrom: 'i',
   fuseMount: 'd',

@@ -94,6 +94,19 @@ t.test('the soft limit of descriptors is raised to the hard one', (t) => {
   t.end();
 });
 
+t.test('the table of descriptors grows at once, without a wait for whoever opens files meanwhile', (t) => {
+  const child = inChild(
+    `const size = () => Number(/FDSize:\\s+(\\d+)/.exec(require('node:fs').readFileSync('/proc/self/status', 'latin1'))[1]);
+     const before = size();
+     console.log(native.growFileTable(0), native.growFileTable(4096));
+     const end = Date.now() + 10000;
+     const look = () => size() === before && Date.now() < end ? setTimeout(look, 5) : console.log(before < 4096, size(), require('node:fs').readdirSync('/proc/self/fd').length < 100);
+     look();`,
+  );
+  t.equal(child.stdout, `${-E.EINVAL} 0\ntrue 4096 true`);
+  t.end();
+});
+
 t.test('exitNow ends the process without further ado', (t) => {
   const child = inChild(`process.on('exit', () => console.log('not seen')); native.exitNow(42);`);
   t.same([child.status, child.stdout], [42, '']);
