@@ -27,6 +27,7 @@ import {
 } from './control';
 import { closeAll, ControlChannel, type Outcome } from './control-channel';
 import { Crew } from './crew';
+import { raiseReadahead } from './kernel-readahead';
 import { mountName } from './mount-names';
 import { mountedAt } from './mounted';
 import { Mounting, MountDeclined, MountRefused, Taken } from './mounting';
@@ -274,6 +275,7 @@ export class Engine {
     const store = imported && { imported: { objectsFd: directories[layers.length], ids: imported } };
     const wanted = options.transport ?? this.options.transport;
     const index = this.mounting.begin(options, { device, layers, upper, work, ...store }, { level, wanted, name });
+    if (!practice) raiseReadahead(dev, this.log);
     this.level = level;
     this.hadMount = true;
     this.mounts.set(index, {

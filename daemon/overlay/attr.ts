@@ -6,7 +6,7 @@ import { type Caller, Fattr, type Getattr, type Reply, type Setattr, type Statx 
 import { isInGroup } from './caller';
 import { copyUpData, copyUpMetadata, CUT, dropCapability, giveTo, refresh } from './copy-up';
 import type { Mount } from './mount';
-import { attributes, attrSeconds, recorded } from './node';
+import { attributes, attributesSaid, attrSeconds, recorded } from './node';
 import { Inode, InodeFlags } from './table/layout';
 
 export function getattr(m: Mount, op: Getattr, reply: Reply): number {
@@ -87,8 +87,8 @@ function cutTo(m: Mount, op: Setattr, fd: number, name: number): number {
 
 /** The answer to a change that was made. Where the layer does not say how things stand now, what was asked for is what is remembered. */
 function answerChanged(m: Mount, op: Setattr, node: number, reply: Reply): number {
-  const { stat } = m.scratch;
-  if (refresh(m, node) >= 0 && attributes(m, node, stat) >= 0) {
+  const { stat, stat2 } = m.scratch;
+  if (refresh(m, node) >= 0 && attributesSaid(m, node, stat2, stat) >= 0) {
     reply.attr(attrSeconds(m, node), stat);
     return 0;
   }

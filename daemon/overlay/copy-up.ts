@@ -291,9 +291,20 @@ function fromLower(m: Mount, node: number, parent: number, limit: number, cut?: 
   return result >= 0 && cut !== undefined ? CUT : result;
 }
 
+/** Makes something as `name` in the work directory; what a crash has left there goes. */
+function afresh(m: Mount, name: number, make: () => number): number {
+  const made = make();
+  if (made !== -Errno.EEXIST) return made;
+  const removed = disk.unlinkat(m.workFd, name, 0);
+  return removed < 0 ? removed : make();
+}
+
+function makeFile(m: Mount, name: number): number {
+  return afresh(m, name, () => disk.openat(m.workFd, name, O.CREAT | O.EXCL | O.RDWR, 0o600));
+}
+
 function makeEmpty(m: Mount, name: number, size: number): number {
-  disk.unlinkat(m.workFd, name, 0);
-  const fd = disk.openat(m.workFd, name, O.CREAT | O.EXCL | O.RDWR, 0o600);
+  const fd = makeFile(m, name);
   if (fd < 0) return fd;
   const result = size === 0 ? 0 : disk.truncateat(fd, m.names.empty, size | 0, Math.floor(size / 4294967296));
   disk.close(fd);
@@ -301,14 +312,15 @@ function makeEmpty(m: Mount, name: number, size: number): number {
 }
 
 function makeSpecial(m: Mount, node: number, files: Files, from: number, fromName: number, name: number, mode: number): number {
-  disk.unlinkat(m.workFd, name, 0);
-  if ((mode & Mode.TYPE) !== Mode.LINK)
-    return disk.mknodat(m.workFd, name, mode & (Mode.TYPE | 0o600), m.u32[node + Inode.ATTR + StatRecord.rdev / 4]);
+  if ((mode & Mode.TYPE) !== Mode.LINK) {
+    const rdev = m.u32[node + Inode.ATTR + StatRecord.rdev / 4];
+    return afresh(m, name, () => disk.mknodat(m.workFd, name, mode & (Mode.TYPE | 0o600), rdev));
+  }
   const { value } = m.scratch;
   const length = files.readlinkat(from, fromName, value, 4096);
   if (length < 0) return length;
   m.u8[value + length] = 0;
-  return disk.symlinkat(value, m.workFd, name);
+  return afresh(m, name, () => disk.symlinkat(value, m.workFd, name));
 }
 
 /** Builds `name` with the first `length` bytes of the data: at once when they are few, else by a job. 0 when they are there. */
@@ -316,8 +328,7 @@ function makeWithData(m: Mount, node: number, name: number, length: number): num
   if (m.i32[node + Inode.JOB] !== 0) return jobOutcome(m, node, length, name);
   const source = openLowerData(m, node);
   if (source < 0) return source;
-  disk.unlinkat(m.workFd, name, 0);
-  const target = disk.openat(m.workFd, name, O.CREAT | O.EXCL | O.RDWR, 0o600);
+  const target = makeFile(m, name);
   if (target < 0) {
     disk.close(source);
     return target;

@@ -241,30 +241,46 @@ function setLowers(m: Mount, node: number, list: readonly number[], path: string
 
 /** Writes the attributes of a node, as they are shown, to the stat record `out`. 0 or negative errno. */
 export function attributes(m: Mount, node: number, out: number): number {
-  const { i32, u32 } = m;
   const flags = m.nodeFlags(node);
-  const upper = (flags & InodeFlags.UPPER) !== 0 && (flags & (InodeFlags.GONE | InodeFlags.ORPHAN)) !== InodeFlags.GONE;
+  if (!isInUpper(flags)) {
+    m.u32.copyWithin(out >> 2, node + Inode.ATTR, node + Inode.ATTR + STAT_WORDS);
+    return adjust(m, flags, out >> 2);
+  }
+  const result = m.place(node);
+  if (result < 0) return result;
+  const stat = m.upper.stat(m.placeFd, m.placeName, out);
+  return stat < 0 ? stat : showUpper(m, node, flags, out);
+}
+
+/** The same, of a node whose upper has just been asked: what it said is in the stat record `said`. */
+export function attributesSaid(m: Mount, node: number, said: number, out: number): number {
+  const flags = m.nodeFlags(node);
+  if (!isInUpper(flags)) return attributes(m, node, out);
+  m.u32.copyWithin(out >> 2, said >> 2, (said >> 2) + STAT_WORDS);
+  return showUpper(m, node, flags, out);
+}
+
+/** Do the attributes of a node with these flags stand in the upper? */
+function isInUpper(flags: number): boolean {
+  return (flags & InodeFlags.UPPER) !== 0 && (flags & (InodeFlags.GONE | InodeFlags.ORPHAN)) !== InodeFlags.GONE;
+}
+
+/** Makes of what the upper says, in the stat record `out`, what is shown. */
+function showUpper(m: Mount, node: number, flags: number, out: number): number {
+  const { i32, u32 } = m;
   const at = out >> 2;
-  if (upper) {
-    const result = m.place(node);
-    if (result < 0) return result;
-    const stat = m.upper.stat(m.placeFd, m.placeName, out);
-    if (stat < 0) return stat;
-    i32[at] = i32[node + Inode.INO_LOW];
-    i32[at + 1] = i32[node + Inode.INO_HIGH];
-    if ((flags & (InodeFlags.INDEXED | InodeFlags.ORPHAN)) !== 0) i32[at + StatRecord.nlink / 4] += i32[node + Inode.NLINK_DELTA];
-    if ((flags & InodeFlags.FAKE_WHITEOUT) !== 0) {
-      u32[at + StatRecord.mode / 4] = (u32[at + StatRecord.mode / 4] & Mode.PERMISSIONS) | Mode.CHARACTER;
-      u32[at + StatRecord.rdev / 4] = 0;
-    }
-    if ((flags & InodeFlags.METACOPY) !== 0) {
-      u32[at + StatRecord.blocks / 4] = u32[node + Inode.BLOCKS_LOW];
-      u32[at + StatRecord.blocks / 4 + 1] = u32[node + Inode.BLOCKS_HIGH];
-      // while its data are being copied in, the upper file's times move: shown is what is remembered
-      keepTimes(u32, node + Inode.ATTR, at);
-    }
-  } else {
-    u32.copyWithin(at, node + Inode.ATTR, node + Inode.ATTR + STAT_WORDS);
+  i32[at] = i32[node + Inode.INO_LOW];
+  i32[at + 1] = i32[node + Inode.INO_HIGH];
+  if ((flags & (InodeFlags.INDEXED | InodeFlags.ORPHAN)) !== 0) i32[at + StatRecord.nlink / 4] += i32[node + Inode.NLINK_DELTA];
+  if ((flags & InodeFlags.FAKE_WHITEOUT) !== 0) {
+    u32[at + StatRecord.mode / 4] = (u32[at + StatRecord.mode / 4] & Mode.PERMISSIONS) | Mode.CHARACTER;
+    u32[at + StatRecord.rdev / 4] = 0;
+  }
+  if ((flags & InodeFlags.METACOPY) !== 0) {
+    u32[at + StatRecord.blocks / 4] = u32[node + Inode.BLOCKS_LOW];
+    u32[at + StatRecord.blocks / 4 + 1] = u32[node + Inode.BLOCKS_HIGH];
+    // while its data are being copied in, the upper file's times move: shown is what is remembered
+    keepTimes(u32, node + Inode.ATTR, at);
   }
   return adjust(m, flags, at);
 }

@@ -29,6 +29,14 @@ for (const workers of [1, 3]) {
       t.equal(await within(engine.process.ended, 5000), 0);
     });
 
+    t.test('files are read further ahead than the kernel would by itself', async (t) => {
+      const point = await engine.mount();
+      const readahead = `/sys/class/bdi/${mountAt(point)!.dev}/read_ahead_kb`;
+      t.equal(fs.readFileSync(readahead, 'latin1').trim(), isWritable(readahead) ? '512' : '128');
+      await must('umount', [point]);
+      t.equal(await within(engine.process.ended, 5000), 0);
+    });
+
     t.test('mounts come and go while another is read', async (t) => {
       const stays = await engine.mount();
       const before = descriptors(engine);
@@ -162,3 +170,14 @@ t.teardown(async () => {
   const left = await leftBehind();
   if (left.length > 0) throw new Error(left.join('\n'));
 });
+
+/** Not in a container whose /sys is read-only. */
+function isWritable(file: string): boolean {
+  try {
+    fs.accessSync(file, fs.constants.W_OK);
+    return true;
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code === 'EROFS') return false;
+    throw error;
+  }
+}
