@@ -7,13 +7,11 @@ const KIB = 512;
 
 /**
  * Raises it for the mount `dev` (MAJOR:MINOR), where we may: root, with a /sys that can be written (Documentation/ABI/testing/sysfs-class-bdi). After INIT,
- * whose answer sets it anew.
+ * whose answer sets it anew; nobody waits for it.
  */
 export function raiseReadahead(dev: string, log: Log): void {
   if (!/^\d+:\d+$/.test(dev)) return;
-  try {
-    fs.writeFileSync(`/sys/class/bdi/${dev}/read_ahead_kb`, String(KIB), { flag: 'r+' });
-  } catch (error) {
-    log.debug({ dev, err: error }, 'the read-ahead stays as it is');
-  }
+  fs.writeFile(`/sys/class/bdi/${dev}/read_ahead_kb`, String(KIB), { flag: 'r+' }, (error) => {
+    if (error !== null) log.debug({ dev, err: error }, 'the readahead stays as it is');
+  });
 }

@@ -14,7 +14,7 @@ import { HELP, type Options, UsageError, readOptions, repository } from './optio
 import { MARK, allowCommands, commandLine, stopAll } from './processes.js';
 import { writeHtml } from './report-html.js';
 import { closing, rowText, tableHead } from './report-table.js';
-import type { Report, RowResult } from './results.js';
+import { merged, type Report, type RowResult } from './results.js';
 import { rows } from './rows/index.js';
 import { runRow } from './run.js';
 import { switchUringOn, whyNoTransport, whyNoUring } from './uring.js';
@@ -183,7 +183,7 @@ async function main(): Promise<number> {
   if (options.rows?.includes('list') === true) {
     return print(rows.map((row) => `${row.name.padEnd(22)} ${row.title}${row.onRequest === true ? ' (only when named)' : ''}\n`).join(''));
   }
-  const report = options.from === undefined ? await run(options) : (JSON.parse(fs.readFileSync(options.from, 'utf8')) as Report);
+  const report = options.from === undefined ? await run(options) : readReports(options.from);
   if (options.from !== undefined) console.log([tableHead(), ...report.rows.map(rowText)].join('\n'));
   console.log(closing(report));
   if (report.rows.length > 0) save(report, options.out);
@@ -191,6 +191,15 @@ async function main(): Promise<number> {
   if (options.docs) writeDocs(report, path.join(repository, 'docs/performance.md'));
   if (interrupted) return 130;
   return report.rows.some(({ notes }) => notes.some(({ failed }) => failed)) ? 1 : 0;
+}
+
+function readReports(files: readonly string[]): Report {
+  const reports = files.map((file) => JSON.parse(fs.readFileSync(file, 'utf8')) as Report);
+  if (reports.length === 0) throw new UsageError('--from takes files');
+  return merged(
+    reports,
+    rows.map(({ name }) => name),
+  );
 }
 
 function print(text: string): number {

@@ -17,7 +17,7 @@ Compares plyfs (dev, uring) with the kernel's overlayfs (ov), fuse-overlayfs (fo
   --dir DIR         where trees are kept and mounts made: ext4, 30 GiB free (/var/tmp/plyfs-bench)
   --out DIR         where results.json and report.html go (dist/bench)
   --docs            write the results into docs/performance.md too
-  --from FILE       measure nothing: report on this results.json
+  --from A,B        measure nothing: report on these results.json; a row is as in the last that has it
 `;
 
 export interface Options {
@@ -32,7 +32,7 @@ export interface Options {
   directory: string;
   out: string;
   docs: boolean;
-  from: string | undefined;
+  from: string[] | undefined;
 }
 
 export class UsageError extends Error {}
@@ -59,7 +59,7 @@ export function readOptions(args: readonly string[]): Options {
     directory: path.resolve(values.dir ?? '/var/tmp/plyfs-bench'),
     out: path.resolve(values.out ?? path.join(repository, 'dist/bench')),
     docs: values.docs ?? false,
-    from: values.from,
+    from: list(values.from),
   };
 }
 

@@ -1,6 +1,6 @@
 import t from 'tap';
 import { type Figure, type System, ownLimit, rates, times } from './contract.js';
-import { digits, evaluateRow, inColumn, ownChecks } from './results.js';
+import { digits, evaluateRow, inColumn, merged, ownChecks, type Report, type RowResult } from './results.js';
 import { rows } from './rows/index.js';
 import { type Summary, percentile, summary } from './statistics.js';
 
@@ -52,5 +52,24 @@ t.test('rows have names and figures of their own, and each limit is about a figu
     t.equal(new Set(keys).size, keys.length, name);
     for (const { over } of figures.flatMap(({ checks }) => checks)) if (over?.figure !== undefined) t.ok(keys.includes(over.figure), name);
   }
+  t.end();
+});
+
+t.test('reports of several runs make one: a row as in the last that has it', (t) => {
+  const report = (runs: number, names: readonly string[], more: Partial<Report> = {}): Report => {
+    const rows = names.map((name) => ({ name, title: `${name} of ${runs}` }) as RowResult);
+    return { started: `run of ${runs}`, seconds: 10, machine: { CPU: '2' }, runs, scale: 1, interrupted: false, rows, ...more };
+  };
+  const one = merged(
+    [report(5, ['c', 'a']), report(3, ['b', 'c'], { scale: 0.5, noUring: 'switched off' }), report(4, ['d'])],
+    ['a', 'b', 'c', 'd', 'e'],
+  );
+  t.match(one, { started: 'run of 5', seconds: 30, runs: 3, scale: 0.5, noUring: 'switched off', interrupted: false });
+  t.same(
+    one.rows.map(({ title }) => title),
+    ['a of 5', 'b of 3', 'c of 3', 'd of 4'],
+  );
+  t.notOk('noFuseNative' in one);
+  t.equal(merged([report(5, []), report(5, [], { interrupted: true })], []).interrupted, true);
   t.end();
 });

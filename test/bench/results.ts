@@ -59,6 +59,26 @@ export interface Report {
   rows: RowResult[];
 }
 
+/**
+ * One report of several runs, of the same build on the same machine: a row is as in the last that has it. What holds for the least of them is said of all.
+ */
+export function merged(reports: readonly Report[], order: readonly string[]): Report {
+  const rows = new Map(reports.flatMap((report) => report.rows).map((row) => [row.name, row]));
+  const { started, machine } = reports[0];
+  const [noUring, noFuseNative] = (['noUring', 'noFuseNative'] as const).map((key) => reports.find((one) => one[key] !== undefined)?.[key]);
+  return {
+    started,
+    seconds: reports.reduce((sum, { seconds }) => sum + seconds, 0),
+    machine,
+    runs: Math.min(...reports.map(({ runs }) => runs)),
+    scale: Math.min(...reports.map(({ scale }) => scale)),
+    ...(noUring !== undefined && { noUring }),
+    ...(noFuseNative !== undefined && { noFuseNative }),
+    interrupted: reports.some(({ interrupted }) => interrupted),
+    rows: order.flatMap((name) => rows.get(name) ?? []),
+  };
+}
+
 type Medians = (term: Term) => number | undefined;
 
 function verdict(check: Check, measured: number | undefined): Verdict {
