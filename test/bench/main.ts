@@ -14,7 +14,7 @@ import { HELP, type Options, UsageError, readOptions, repository } from './optio
 import { MARK, allowCommands, commandLine, stopAll } from './processes.js';
 import { writeHtml } from './report-html.js';
 import { closing, rowText, tableHead } from './report-table.js';
-import { merged, type Report, type RowResult } from './results.js';
+import { merged, type Report, reportOf, type RowResult } from './results.js';
 import { rows } from './rows/index.js';
 import { runRow } from './run.js';
 import { switchUringOn, whyNoTransport, whyNoUring } from './uring.js';
@@ -79,9 +79,7 @@ function leaveOthersMounts(): void {
 
 function said(file: string, ...args: string[]): string {
   try {
-    return execFileSync(file, args, { encoding: 'utf8', timeout: 30_000, stdio: ['ignore', 'pipe', 'ignore'] })
-      .trim()
-      .split('\n')[0];
+    return execFileSync(file, args, { encoding: 'utf8', timeout: 30_000, stdio: ['ignore', 'pipe', 'ignore'] }).trim();
   } catch {
     return 'unknown';
   }
@@ -93,10 +91,10 @@ function machine(options: Options): Record<string, string> {
     kernel: os.release(),
     CPU: `${os.availableParallelism()} × ${os.cpus()[0]?.model.trim() ?? 'unknown'}`,
     memory: `${(os.totalmem() / 2 ** 30).toFixed(0)} GiB`,
-    'file system': said('findmnt', '--noheadings', '--output', 'FSTYPE', '--target', options.directory),
+    'file system': said('findmnt', '--noheadings', '--first-only', '--output', 'FSTYPE', '--target', options.directory),
     'Node.js': process.version,
     plyfs: `${git('rev-parse', '--short', 'HEAD')}${git('status', '--porcelain', '--untracked-files=no') === '' ? '' : ' with changes'}`,
-    'fuse-overlayfs': said('fuse-overlayfs', '--version').replace(/.*version /, ''),
+    'fuse-overlayfs': /^fuse-overlayfs: version (\S+)/m.exec(said('fuse-overlayfs', '--version'))?.[1] ?? 'unknown',
   };
 }
 
@@ -194,8 +192,13 @@ async function main(): Promise<number> {
 }
 
 function readReports(files: readonly string[]): Report {
-  const reports = files.map((file) => JSON.parse(fs.readFileSync(file, 'utf8')) as Report);
-  if (reports.length === 0) throw new UsageError('--from takes files');
+  const reports = files.map((file) => {
+    if (!fs.existsSync(file)) throw new UsageError(`--from: ${file} does not exist`);
+    const report = reportOf(fs.readFileSync(file, 'utf8'));
+    if (report === undefined) throw new UsageError(`--from: ${file} is no results.json of a run`);
+    return report;
+  });
+  if (reports.length === 0) throw new UsageError('--from takes the results.json of one run or more');
   return merged(
     reports,
     rows.map(({ name }) => name),

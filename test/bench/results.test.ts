@@ -1,6 +1,6 @@
 import t from 'tap';
 import { type Figure, type System, ownLimit, rates, times } from './contract.js';
-import { digits, evaluateRow, inColumn, merged, ownChecks, type Report, type RowResult } from './results.js';
+import { digits, evaluateRow, inColumn, merged, ownChecks, type Report, reportOf, type RowResult } from './results.js';
 import { rows } from './rows/index.js';
 import { type Summary, percentile, summary } from './statistics.js';
 
@@ -70,6 +70,18 @@ t.test('reports of several runs make one: a row as in the last that has it', (t)
     ['a of 5', 'b of 3', 'c of 3', 'd of 4'],
   );
   t.notOk('noFuseNative' in one);
+  t.same(one.machine, { CPU: '2' });
+  t.same(merged([report(5, []), report(5, [], { machine: { CPU: '4', plyfs: 'abc' } })], []).machine, {
+    CPU: '2 and 4',
+    plyfs: 'unknown and abc',
+  });
   t.equal(merged([report(5, []), report(5, [], { interrupted: true })], []).interrupted, true);
+  t.end();
+});
+
+t.test('what is no report is not taken for one', (t) => {
+  for (const text of ['', '{', 'null', '{}', '[]', '{"rows":[]}', '{"rows":{},"machine":{},"runs":1}'])
+    t.equal(reportOf(text), undefined, text);
+  t.match(reportOf('{"rows":[],"machine":{},"runs":1}'), { rows: [], runs: 1 });
   t.end();
 });

@@ -59,12 +59,27 @@ export interface Report {
   rows: RowResult[];
 }
 
+/** What a results.json says; undefined if the text is none. */
+export function reportOf(text: string): Report | undefined {
+  let report: Partial<Report> | null;
+  try {
+    report = JSON.parse(text) as Partial<Report> | null;
+  } catch {
+    return undefined;
+  }
+  const isOne = Array.isArray(report?.rows) && typeof report.machine === 'object' && typeof report.runs === 'number';
+  return isOne ? (report as Report) : undefined;
+}
+
 /**
- * One report of several runs, of the same build on the same machine: a row is as in the last that has it. What holds for the least of them is said of all.
+ * One report of several runs: a row is as in the last that has it. What holds for the least of them is said of all; where their machines or builds are not the
+ * same, all are named.
  */
 export function merged(reports: readonly Report[], order: readonly string[]): Report {
   const rows = new Map(reports.flatMap((report) => report.rows).map((row) => [row.name, row]));
-  const { started, machine } = reports[0];
+  const { started } = reports[0];
+  const about = (key: string): string => [...new Set(reports.map(({ machine }) => machine[key] ?? 'unknown'))].join(' and ');
+  const machine = Object.fromEntries(reports.flatMap((report) => Object.keys(report.machine)).map((key) => [key, about(key)]));
   const [noUring, noFuseNative] = (['noUring', 'noFuseNative'] as const).map((key) => reports.find((one) => one[key] !== undefined)?.[key]);
   return {
     started,
