@@ -7,7 +7,7 @@
  */
 import { Count } from './counters';
 import { Errno } from '../errno';
-import { disk, Mode, O, RenameFlag } from '../layers/disk';
+import { AT_REMOVEDIR, disk, Mode, O, RenameFlag } from '../layers/disk';
 import type { Files } from '../layers/lower';
 import { startsWith } from '../layers/names';
 import { modeOnDisk } from '../layers/override';
@@ -61,13 +61,12 @@ function copyUpOneDirectory(m: Mount, directory: number): number {
     if (found < 0) return found;
     const [files, from, fromName] = [m.placeFiles, m.placeFd, m.placeName];
     const name = m.workName(scratch.path2, directory);
-    let result = disk.mkdirat(m.workFd, name, 0o700);
-    if (result === -Errno.EEXIST) result = disk.unlinkat(m.workFd, name, 0x200) < 0 ? -Errno.EEXIST : disk.mkdirat(m.workFd, name, 0o700);
+    let result = afresh(m, name, () => disk.mkdirat(m.workFd, name, 0o700), AT_REMOVEDIR);
     if (result < 0) return result;
     result = copyMetadata(m, directory, files, from, fromName, m.workFd, name);
     if (result >= 0) result = moveIntoPlace(m, name, to, table.name(dentry), parent);
     if (result < 0) {
-      disk.unlinkat(m.workFd, name, 0x200);
+      disk.unlinkat(m.workFd, name, AT_REMOVEDIR);
       return result;
     }
     table.setDentryFlags(dentry, i32[dentry + Dentry.FLAGS] | DentryFlags.UPPER);
@@ -291,11 +290,11 @@ function fromLower(m: Mount, node: number, parent: number, limit: number, cut?: 
   return result >= 0 && cut !== undefined ? CUT : result;
 }
 
-/** Makes something as `name` in the work directory; what a crash has left there goes. */
-function afresh(m: Mount, name: number, make: () => number): number {
+/** Makes something as `name` in the work directory; what a failure has left there goes, by an unlinkat(2) with the flags `removal`. */
+function afresh(m: Mount, name: number, make: () => number, removal = 0): number {
   const made = make();
   if (made !== -Errno.EEXIST) return made;
-  const removed = disk.unlinkat(m.workFd, name, 0);
+  const removed = disk.unlinkat(m.workFd, name, removal);
   return removed < 0 ? removed : make();
 }
 
