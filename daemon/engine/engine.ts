@@ -116,7 +116,8 @@ export class Engine {
   constructor(private readonly options: EngineOptions) {
     this.log = options.log;
     onTrouble((what) => this.log.error({}, what));
-    native.growFileTable(Math.min(native.raiseFileLimit(), DESCRIPTORS));
+    const grown = native.growFileTable(Math.min(native.raiseFileLimit(), DESCRIPTORS));
+    if (grown < 0) this.log.debug({ errno: -grown }, 'the table of descriptors grows when it has to');
     native.umask(0);
     this.memory = makeMemory();
     this.statistics = new Statistics(this.memory);

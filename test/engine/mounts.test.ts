@@ -38,6 +38,14 @@ for (const workers of [1, 3]) {
       t.equal(await within(engine.process.ended, 5000), 0);
     });
 
+    t.test('there is room for many descriptors from the beginning', async (t) => {
+      await engine.mount();
+      const limit = Number(/Max open files\s+(\d+)/.exec(fs.readFileSync(`/proc/${engine.process.pid}/limits`, 'latin1'))![1]);
+      const size = (): number => Number(/FDSize:\s+(\d+)/.exec(fs.readFileSync(`/proc/${engine.process.pid}/status`, 'latin1'))![1]);
+      await until('the table of descriptors has grown', () => size() >= Math.min(limit, 16_384));
+      t.ok(size() > 256);
+    });
+
     t.test('mounts come and go while another is read', async (t) => {
       const stays = await engine.mount();
       const before = descriptors(engine);
