@@ -249,7 +249,7 @@ function loadLower(m: Mount, directory: number, position: number, several: Map<n
   // A name may be given and whited out by `.wh.` in one layer (the file wins): whiteouts of this dialect count when the layer is read.
   const hides: string[] = [];
   let opaque = false;
-  const first = i32[directory + Inode.COOKIE];
+  const before = table.lastSerial(directory);
   const flags = xattrWhiteouts ? ReadDirents.WITH_STAT : ReadDirents.STAT_SUSPECTS;
   const result = readLower(m, lower, place, fresh, flags, (record) => {
     const name = record + DirentRecord.name;
@@ -283,7 +283,7 @@ function loadLower(m: Mount, directory: number, position: number, several: Map<n
     writeAscii(m.u8, m.scratch.path, name);
     const dentry = table.find(directory, m.scratch.path, name.length);
     if (dentry === 0) table.addDentry(directory, m.scratch.path, name.length, DentryFlags.HIDDEN | DentryFlags.STOP, 0);
-    else if (i32[dentry + Dentry.COOKIE] <= first || i32[dentry + Dentry.LOWER] !== position + 1) stop(m, dentry);
+    else if (i32[dentry + Dentry.COOKIE] <= before || i32[dentry + Dentry.LOWER] !== position + 1) stop(m, dentry);
   }
   return opaque ? OPAQUE : 0;
 }

@@ -239,7 +239,6 @@ export function copyNames(m: Mount, node: number, twin: number): void {
       i32[made + Dentry.INO_LOW] = i32[from + Dentry.INO_LOW];
       i32[made + Dentry.INO_HIGH] = i32[from + Dentry.INO_HIGH];
     }
-    i32[node + Inode.COOKIE] = i32[twin + Inode.COOKIE];
   } finally {
     image.unlock(twin);
   }

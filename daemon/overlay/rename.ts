@@ -391,9 +391,8 @@ function retitle(m: Mount, source: End, target: End): void {
     table.setDentryFlags(target.dentry, (i32[target.dentry + Dentry.FLAGS] & DentryFlags.LOWER) | DentryFlags.UPPER | DentryFlags.WHITEOUT);
   }
   const dentry = named(m, target.directory, target.dentry, target.name, target.length, type, source.node);
-  // Whoever renames each file that a reading of the directory shows must come to an end. (What leaves a whiteout is at the end once, and not again.)
-  const leaves = target.dentry === 0 && source.directory === target.directory && !hasLower(m, source.dentry);
-  if (leaves) table.takePlace(dentry, source.dentry);
+  // Else a reading of the directory might show it under neither name.
+  if (target.dentry === 0 && source.directory === target.directory) table.changePlaces(dentry, source.dentry);
   lostName(m, source.dentry, source.node, false);
   table.bind(dentry, source.node);
 }

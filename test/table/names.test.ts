@@ -11,6 +11,10 @@ t.test('a name is found without a lock when it is there, whatever changes around
   t.ok(counted.kept <= 16 + 1, `${counted.kept} pages kept`);
 });
 
+t.test('names that come later are in front: who reads on from a cookie does not see them', async (t) => {
+  t.match(await play('names', 'order', 0), { orders: 10 });
+});
+
 t.test('only the very name is found', async (t) => {
   t.match(await play('names', 'nearMisses', 0), { hits: 2, elsewhere: 0 });
 });

@@ -1,5 +1,5 @@
 /** Scenarios of dentries: names hung, found without a lock, and taken away. */
-import { Control, Dentry, DentryFlags, Inode, Limits } from '../../daemon/overlay/table/layout';
+import { Control, Dentry, DentryFlags, Inode, Limits, LoadState } from '../../daemon/overlay/table/layout';
 import type { Table } from '../../daemon/overlay/table/table';
 import { Random } from '../fuzz/random';
 import { assert, drain, type Scenario } from './scenario';
@@ -73,6 +73,8 @@ function makeNames(table: Table): Names {
     const directory = table.newInode(MOUNT);
     table.i32[directory + Inode.LOOKUPS] = 1;
     table.i32[directory + Inode.MODE] = 0o040755;
+    // new names go to the end of every other one, and to the front of the rest
+    if (i % 2 === 1) table.i32[directory + Inode.LOAD] = LoadState.LOADED;
     table.i32[directories + i] = directory;
   }
   const seen = new Set<string>();
@@ -196,6 +198,54 @@ export const scenarios: Record<string, Scenario> = {
       }
       return { dentries: table.i32[Control.DENTRIES], kept: table.i32[Control.PAGES_USED] - shared.before };
     },
+  },
+
+  /** The order of a directory's names: those that are loaded, those that come later, and who changes places. */
+  order: {
+    setup(table) {
+      const { i32, u8 } = table;
+      const [directory, bytes] = [table.newInode(MOUNT), table.memory.takePages(1)];
+      const made: Record<string, number> = {};
+      const names = (dentries: Iterable<number>): string =>
+        [...dentries].map((dentry) => String.fromCharCode(u8[table.name(dentry)])).join('');
+      let orders = 0;
+      const expect = (order: string): void => {
+        const found = names(walk(table, directory));
+        assert(found === order, () => `the order is ${found}, and should be ${order}`);
+        orders++;
+      };
+      const add = (letters: string, order: string): void => {
+        for (const letter of letters) {
+          u8[bytes] = letter.charCodeAt(0);
+          made[letter] = table.addDentry(directory, bytes, 1, 8, 0);
+        }
+        expect(order);
+      };
+      const exchange = (one: string, other: string, order: string): void => {
+        table.changePlaces(made[one], made[other]);
+        expect(order);
+      };
+      add('abc', 'abc');
+      i32[directory + Inode.LOAD] = LoadState.LOADED;
+      const cookie = i32[made.a + Dentry.COOKIE];
+      add('def', 'fedabc');
+      exchange('f', 'b', 'bedafc');
+      table.removeDentry(made.b);
+      expect('edafc');
+      add('g', 'gedafc');
+      exchange('g', 'e', 'egdafc');
+      add('h', 'hegdafc');
+      exchange('h', 'c', 'cegdafh');
+      const behind = names([...walk(table, directory)].filter((dentry) => i32[dentry + Dentry.COOKIE] > cookie));
+      assert(behind === 'fh', () => `who reads on behind a sees ${behind}`);
+      // no serials are left in front
+      i32[directory + Inode.COOKIE] = 1;
+      add('ij', 'jicegdafh');
+      for (const dentry of walk(table, directory)) table.removeDentry(dentry);
+      add('k', 'k');
+      return { orders };
+    },
+    check: (_table, shared) => shared,
   },
 
   /** Names that are no names: of 0 and 256 bytes, with a NUL, longer or shorter than one that exists. */

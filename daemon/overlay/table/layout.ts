@@ -182,7 +182,7 @@ export const enum Inode {
   /** directory: LoadState; a futex word */ LOAD = 50,
   /** directory: its dentries in the order of their cookies */ FIRST = 51,
   LAST = 52,
-  /** directory: serial of the last dentry */ COOKIE = 53,
+  /** directory: the lowest serial that was given to a dentry since it is loaded; 0: none yet */ COOKIE = 53,
   /** no directory: blob: path of its lower below the layer's root, once no name leads there */ LOWER_PATH = 53,
   /** children that have an inode record */ PINS = 54,
   /** names that are no whiteouts */ ENTRIES = 55,
@@ -248,7 +248,11 @@ export const enum Dentry {
   HASH_NEXT = 2,
   NEXT = 3,
   PREVIOUS = 4,
-  /** serial within the directory, never used again while the directory's node lives, but by a new name of the same file */ COOKIE = 5,
+  /**
+   * Serial within the directory, from 1 to 2^31 - 1, rising along it. Names that come after it was loaded are put in front: who reads on does not see them, and comes to an end
+   * whatever it makes of what it reads. Never used again while the directory's node lives, but by a new name of the same file, and after a billion new names.
+   */
+  COOKIE = 5,
   /** inode record; 0: none made yet */ INODE = 6,
   /** bits 0-3 DT_* type; DentryFlags; bits 16-23 length of the name */ FLAGS = 7,
   /** position + 1 in the parent's LOWERS of the topmost lower that has the name; 0: none */ LOWER = 8,

@@ -3,7 +3,7 @@ import { native, JobSlot } from '../../../native-bindings/index';
 import { Allocator } from './allocator';
 import { Epochs } from './epoch';
 import { packStat, PACKED_WORDS, unpackStat } from '../../layers/packed-stat';
-import { Blob, Control, Dentry, DentryFlags, Inode, InodeFlags, Limits, LOWER_WORDS, Lookups, MountWord } from './layout';
+import { Blob, Control, Dentry, DentryFlags, Inode, InodeFlags, Limits, LoadState, LOWER_WORDS, Lookups, MountWord } from './layout';
 import { Memory, TableFull } from './memory';
 
 /** In words. */
@@ -15,6 +15,9 @@ const SLASH = 0x2f;
 function statWord(dentry: number, nameLength: number): number {
   return dentry + Dentry.NAME + ((nameLength + 4) >> 2);
 }
+
+/** Serial of the first name of a directory that is loaded: as many can come after it as before. */
+const FIRST_SERIAL = 1 << 30;
 
 export class Table {
   readonly u8: Uint8Array;
@@ -141,8 +144,8 @@ export class Table {
   }
 
   /**
-   * Makes the dentry of a name that has none and hangs it at the end of its directory; the caller holds the directory's lock.
-   * `flags`: type and DentryFlags; with STAT there is room for keepStat. Throws TableFull and changes nothing.
+   * Makes the dentry of a name that has none and hangs it into its directory, at the end while that is loaded, afterwards in front (Dentry.COOKIE); the caller holds
+   * the directory's lock. `flags`: type and DentryFlags; with STAT there is room for keepStat. Throws TableFull and changes nothing.
    */
   addDentry(parent: number, name: number, length: number, flags: number, inode: number): number {
     const { i32, u8 } = this;
@@ -155,16 +158,59 @@ export class Table {
     i32[dentry + Dentry.INODE] = inode;
     const at = (dentry + Dentry.NAME) * 4;
     for (let i = 0; i < length; i++) u8[at + i] = u8[name + i];
-    const last = i32[parent + Inode.LAST];
-    i32[dentry + Dentry.PREVIOUS] = last;
-    i32[dentry + Dentry.COOKIE] = ++i32[parent + Inode.COOKIE];
-    if (last === 0) i32[parent + Inode.FIRST] = dentry;
-    else i32[last + Dentry.NEXT] = dentry;
-    i32[parent + Inode.LAST] = dentry;
+    if (i32[parent + Inode.LOAD] === LoadState.LOADED) this.putFirst(parent, dentry, this.serialInFront(parent));
+    else {
+      i32[dentry + Dentry.COOKIE] = this.lastSerial(parent) + 1;
+      this.link(parent, i32[parent + Inode.LAST], dentry, 0);
+    }
     if ((flags & (DentryFlags.WHITEOUT | DentryFlags.HIDDEN)) === 0) i32[parent + Inode.ENTRIES]++;
     this.hang(dentry, hash);
     Atomics.add(i32, Control.DENTRIES, 1);
     return dentry;
+  }
+
+  /** Serial of the last dentry of a directory that is loaded just now. */
+  lastSerial(directory: number): number {
+    const last = this.i32[directory + Inode.LAST];
+    return last === 0 ? FIRST_SERIAL - 1 : this.i32[last + Dentry.COOKIE];
+  }
+
+  /** The next one before all that were given; when there are none left, the directory's dentries get others, and who reads it just now may see some of them twice. */
+  private serialInFront(directory: number): number {
+    const { i32 } = this;
+    const lowest = i32[directory + Inode.COOKIE] || FIRST_SERIAL;
+    if (lowest > 1) return lowest - 1;
+    let serial = FIRST_SERIAL;
+    for (let dentry = i32[directory + Inode.FIRST]; dentry !== 0; dentry = i32[dentry + Dentry.NEXT])
+      i32[dentry + Dentry.COOKIE] = serial++;
+    return FIRST_SERIAL - 1;
+  }
+
+  private putFirst(directory: number, dentry: number, serial: number): void {
+    const { i32 } = this;
+    i32[dentry + Dentry.COOKIE] = serial;
+    i32[directory + Inode.COOKIE] = serial;
+    this.link(directory, 0, dentry, i32[directory + Inode.FIRST]);
+  }
+
+  /** Hangs a dentry between two that are neighbours, or at an end (0). */
+  private link(directory: number, previous: number, dentry: number, next: number): void {
+    const { i32 } = this;
+    i32[dentry + Dentry.PREVIOUS] = previous;
+    i32[dentry + Dentry.NEXT] = next;
+    if (previous === 0) i32[directory + Inode.FIRST] = dentry;
+    else i32[previous + Dentry.NEXT] = dentry;
+    if (next === 0) i32[directory + Inode.LAST] = dentry;
+    else i32[next + Dentry.PREVIOUS] = dentry;
+  }
+
+  private unlink(directory: number, dentry: number): void {
+    const { i32 } = this;
+    const [previous, next] = [i32[dentry + Dentry.PREVIOUS], i32[dentry + Dentry.NEXT]];
+    if (previous === 0) i32[directory + Inode.FIRST] = next;
+    else i32[previous + Dentry.NEXT] = next;
+    if (next === 0) i32[directory + Inode.LAST] = previous;
+    else i32[next + Dentry.PREVIOUS] = previous;
   }
 
   /** Keeps the stat record at the offset `stat` with a dentry that was made with DentryFlags.STAT and is not yet seen by others. */
@@ -203,12 +249,7 @@ export class Table {
       if (before !== 0) Atomics.store(i32, before + Dentry.HASH_NEXT, next);
     }
     this.memory.unlock(stripe);
-    const after = i32[dentry + Dentry.NEXT];
-    const previous = i32[dentry + Dentry.PREVIOUS];
-    if (previous === 0) i32[parent + Inode.FIRST] = after;
-    else i32[previous + Dentry.NEXT] = after;
-    if (after === 0) i32[parent + Inode.LAST] = previous;
-    else i32[after + Dentry.PREVIOUS] = previous;
+    this.unlink(parent, dentry);
     const flags = i32[dentry + Dentry.FLAGS];
     if ((flags & (DentryFlags.WHITEOUT | DentryFlags.HIDDEN)) === 0) i32[parent + Inode.ENTRIES]--;
     Atomics.store(i32, dentry + Dentry.FLAGS, flags | DentryFlags.DEAD);
@@ -219,22 +260,19 @@ export class Table {
   }
 
   /**
-   * Gives `dentry`, which was just made, the place of `other` in their directory: readers find it once, before or after it got its name. The caller holds
-   * the directory's lock, and removes `other` next.
+   * `dentry`, which was just made, and `other` change places in their directory: readers find what has got a new name once, before or after. The caller holds
+   * the directory's lock.
    */
-  takePlace(dentry: number, other: number): void {
+  changePlaces(dentry: number, other: number): void {
     const { i32 } = this;
-    const parent = i32[dentry + Dentry.PARENT];
-    const last = i32[dentry + Dentry.PREVIOUS]; // it hangs at the end
+    const directory = i32[dentry + Dentry.PARENT];
+    const serial = i32[dentry + Dentry.COOKIE];
+    this.unlink(directory, dentry); // it was in front
+    const [previous, next] = [i32[other + Dentry.PREVIOUS], i32[other + Dentry.NEXT]];
+    this.unlink(directory, other);
     i32[dentry + Dentry.COOKIE] = i32[other + Dentry.COOKIE];
-    if (last === other) return;
-    const next = i32[other + Dentry.NEXT];
-    i32[last + Dentry.NEXT] = 0;
-    i32[parent + Inode.LAST] = last;
-    i32[dentry + Dentry.PREVIOUS] = other;
-    i32[dentry + Dentry.NEXT] = next;
-    i32[next + Dentry.PREVIOUS] = dentry;
-    i32[other + Dentry.NEXT] = dentry;
+    this.link(directory, previous, dentry, next);
+    this.putFirst(directory, other, serial);
   }
 
   /** Changes a dentry's flags (not the name's length); ENTRIES follows the whiteout bit. The caller holds the directory's lock. */
