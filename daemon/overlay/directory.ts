@@ -152,7 +152,7 @@ function nameLength(m: Mount, record: number): number {
 
 /** `foreign` collects the dentries of files that the kernel copied up. */
 function loadUpper(m: Mount, directory: number, foreign: number[]): number {
-  const { i32, u32, table } = m;
+  const { i32, table } = m;
   const place = m.upperDirectory(directory);
   if (place < 0) return place;
   const owned = (m.nodeFlags(directory) & (InodeFlags.MERGED | InodeFlags.IMPURE)) !== 0;
@@ -173,8 +173,7 @@ function loadUpper(m: Mount, directory: number, foreign: number[]): number {
       return 0;
     }
     const dentry = table.addDentry(directory, name, length, type | DentryFlags.UPPER, 0);
-    i32[dentry + Dentry.INO_LOW] = u32[(record + DirentRecord.stat) >> 2];
-    i32[dentry + Dentry.INO_HIGH] = m.inoHigh(u32[(record + DirentRecord.stat + 4) >> 2], -1);
+    putNumber(m, dentry, record, -1);
     return 0;
   });
   if (result < 0) return result;
@@ -199,9 +198,9 @@ function ownMarks(m: Mount, place: number, dentry: number, foreign: number[]): v
   } else if ((flags & DentryFlags.TYPE_MASK) === DirentType.DIRECTORY) {
     // not ours: merges with a lower directory unless it is opaque; finish() takes the lower's number then
     if (opaqueMark(m, m.disk, place, table.name(dentry), [names.opaque]) === 'y') table.setDentryFlags(dentry, flags | DentryFlags.STOP);
-    else i32[dentry + Dentry.INO_HIGH] = 0;
+    else table.setDentryFlags(dentry, flags | DentryFlags.UNNUMBERED);
   } else if (asked(m.disk.getxattr(place, table.name(dentry), names.origin, value, 255)) > 0) {
-    i32[dentry + Dentry.INO_HIGH] = 0;
+    table.setDentryFlags(dentry, flags | DentryFlags.UNNUMBERED);
     foreign.push(dentry);
   }
   if (
@@ -236,7 +235,7 @@ function adopt(m: Mount, directory: number, place: number, foreign: readonly str
 }
 
 function loadLower(m: Mount, directory: number, position: number, several: Map<number, number[]>): number {
-  const { i32, u32, table } = m;
+  const { i32, table } = m;
   const upperOpaque = (m.nodeFlags(directory) & (InodeFlags.UPPER | InodeFlags.OPAQUE)) === (InodeFlags.UPPER | InodeFlags.OPAQUE);
   if (upperOpaque) return OPAQUE;
   const place = m.lowerDirectory(directory, position);
@@ -268,8 +267,7 @@ function loadLower(m: Mount, directory: number, position: number, several: Map<n
         const made = table.addDentry(directory, name, length, type | DentryFlags.LOWER | keeps(m, record), 0);
         i32[made + Dentry.LOWER] = position + 1;
         if ((i32[made + Dentry.FLAGS] & DentryFlags.STAT) !== 0) table.keepStat(made, record + DirentRecord.stat);
-        i32[made + Dentry.INO_LOW] = u32[(record + DirentRecord.stat) >> 2];
-        i32[made + Dentry.INO_HIGH] = m.inoHigh(u32[(record + DirentRecord.stat + 4) >> 2], layer);
+        putNumber(m, made, record, layer);
         if (type !== DirentType.DIRECTORY || isOpaque(m, record)) table.setDentryFlags(made, i32[made + Dentry.FLAGS] | DentryFlags.STOP);
       }
       return 0;
@@ -286,6 +284,12 @@ function loadLower(m: Mount, directory: number, position: number, several: Map<n
     else if (i32[dentry + Dentry.COOKIE] <= before || i32[dentry + Dentry.LOWER] !== position + 1) stop(m, dentry);
   }
   return opaque ? OPAQUE : 0;
+}
+
+/** The number of what a directory record of `layer` (-1: the upper) names. */
+function putNumber(m: Mount, dentry: number, record: number, layer: number): void {
+  const ino = (record + DirentRecord.stat + StatRecord.ino) >> 2;
+  m.putNumber(dentry + Dentry.INO_LOW, m.u32[ino], m.u32[ino + 1], layer);
 }
 
 /** What a new dentry is to have of a record of a listed lower. */
@@ -327,11 +331,11 @@ function below(
     }
     i32[dentry + Dentry.LOWER] = position + 1;
     if (
-      i32[dentry + Dentry.INO_HIGH] === 0 &&
+      (flags & DentryFlags.UNNUMBERED) !== 0 &&
       (type === DirentType.DIRECTORY || isOrigin(m, dentry, u32[(record + DirentRecord.stat) >> 2]))
     ) {
-      i32[dentry + Dentry.INO_LOW] = u32[(record + DirentRecord.stat) >> 2];
-      i32[dentry + Dentry.INO_HIGH] = m.inoHigh(u32[(record + DirentRecord.stat + 4) >> 2], layer);
+      putNumber(m, dentry, record, layer);
+      table.setDentryFlags(dentry, i32[dentry + Dentry.FLAGS] & ~DentryFlags.UNNUMBERED);
     }
     return;
   }
@@ -378,9 +382,9 @@ function finish(m: Mount, directory: number, several: Map<number, number[]>): vo
     if (i32[dentry + Dentry.LOWERS] === -1) i32[dentry + Dentry.LOWERS] = 0;
     if ((flags & DentryFlags.HIDDEN) !== 0) table.removeDentry(dentry);
     else {
-      if ((flags & DentryFlags.STOP) !== 0) table.setDentryFlags(dentry, flags & ~DentryFlags.STOP);
-      // an upper that is not ours and found no lower: its own number
-      if (i32[dentry + Dentry.INO_HIGH] === 0 && (flags & DentryFlags.UPPER) !== 0) i32[dentry + Dentry.INO_HIGH] = m.inoHigh(0, -1);
+      // an upper that is not ours and found no lower shows its own number
+      const loading = DentryFlags.STOP | DentryFlags.UNNUMBERED;
+      if ((flags & loading) !== 0) table.setDentryFlags(dentry, flags & ~loading);
     }
     dentry = next;
   }

@@ -111,10 +111,11 @@ export function childLowers(m: Mount, parent: number, dentry: number): number[] 
   return list;
 }
 
-/** The handle of an entry whose topmost lower is listed: its row's id is the number it shows, unless it has an upper that shows another. */
+/** The handle of an entry whose topmost lower is listed: its row's id is in the number it shows, unless it has an upper that shows another. */
 function listedHandle(m: Mount, parent: number, position: number, dentry: number): number {
-  const isLower = (m.i32[dentry + Dentry.FLAGS] & DentryFlags.UPPER) === 0;
-  return isLower ? FIRST_ROW + m.i32[dentry + Dentry.INO_LOW] : enter(m, parent, position, dentry);
+  const { i32 } = m;
+  if ((i32[dentry + Dentry.FLAGS] & DentryFlags.UPPER) !== 0) return enter(m, parent, position, dentry);
+  return FIRST_ROW + m.lowOf(i32[dentry + Dentry.INO_LOW], i32[dentry + Dentry.INO_HIGH]);
 }
 
 function enter(m: Mount, parent: number, position: number, dentry: number): number {

@@ -162,7 +162,7 @@ function makeLocked(m: Mount, op: Make, directory: number, mode: number, maker: 
         : makeOver(m, directory, op, bits, maker, fd, acl, (i32[old + Dentry.FLAGS] & DentryFlags.LOWER) !== 0);
     if (made < 0) return discard(m, node, made);
     m.u32.copyWithin(node + Inode.ATTR, m.scratch.stat >> 2, (m.scratch.stat + StatRecord.SIZE) >> 2);
-    i32[node + Inode.INO_HIGH] = m.inoHigh(i32[node + Inode.INO_HIGH], -1);
+    m.putNumber(node + Inode.INO_LOW, i32[node + Inode.INO_LOW], i32[node + Inode.INO_HIGH], -1);
     m.setFlags(node, upperFlags(mode, m.u32[node + Inode.MODE], old !== 0));
     dentry = named(m, directory, old, op.name, op.nameLength, (mode & Mode.TYPE) >>> 12, node);
   } catch (error) {
@@ -320,7 +320,7 @@ export function tmpfile(m: Mount, op: Create, reply: Reply): number {
   disk.close(file);
   if (result < 0) return discard(m, node, result);
   m.u32.copyWithin(node + Inode.ATTR, scratch.stat >> 2, (scratch.stat + StatRecord.SIZE) >> 2);
-  i32[node + Inode.INO_HIGH] = m.inoHigh(i32[node + Inode.INO_HIGH], -1);
+  m.putNumber(node + Inode.INO_LOW, i32[node + Inode.INO_LOW], i32[node + Inode.INO_HIGH], -1);
   m.setFlags(node, InodeFlags.UPPER | InodeFlags.ORPHAN | InodeFlags.GONE);
   return answerCreated(m, node, op, reply);
 }

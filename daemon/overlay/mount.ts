@@ -28,6 +28,10 @@ import type { Table } from './table/table';
 import { View, viewSeconds } from './view';
 import type { Scratch, WorkerContext } from './worker';
 
+/** Numbers of inodes up to 134 million, of an upper and thirty lowers, are shown in 32 bits. */
+const NARROW_BITS = 27;
+const NARROW_SLOTS = 31;
+
 export class Mount {
   readonly table: Table;
   readonly u8: Uint8Array;
@@ -265,10 +269,35 @@ export class Mount {
   }
 
   // ---- inode numbers: (slot of the layer counted from the bottom, its inode number); design.md section 4 -------------------------------
+  // Where both are small they share 32 bits: 32-bit programs without large file support get EOVERFLOW for more (stat(2), readdir(3)). Else the slot is in the highest bits.
 
-  /** High word of the number shown for an inode of lower `layer`, or of the upper (layer -1). The low word stays as it is. */
-  inoHigh(high: number, layer: number): number {
-    return high ^ ((this.layerFds.length - layer) << 16);
+  private slot(layer: number): number {
+    return this.layerFds.length - layer;
+  }
+
+  private isNarrow(low: number, high: number, layer: number): boolean {
+    return high === 0 && low >>> NARROW_BITS === 0 && this.slot(layer) <= NARROW_SLOTS;
+  }
+
+  /** Low word of the number shown for the inode (low, high) of lower `layer`, or of the upper (layer -1). */
+  inoLow(low: number, high: number, layer: number): number {
+    return this.isNarrow(low, high, layer) ? low | (this.slot(layer) << NARROW_BITS) : low | 0;
+  }
+
+  /** The high word of it. */
+  inoHigh(low: number, high: number, layer: number): number {
+    return this.isNarrow(low, high, layer) ? 0 : high ^ (this.slot(layer) << 16);
+  }
+
+  /** Writes both to two words of the table. */
+  putNumber(word: number, low: number, high: number, layer: number): void {
+    this.i32[word] = this.inoLow(low, high, layer);
+    this.i32[word + 1] = this.inoHigh(low, high, layer);
+  }
+
+  /** Low word of an inode's number in its layer, of the number shown. */
+  lowOf(shownLow: number, shownHigh: number): number {
+    return shownHigh === 0 ? shownLow & ((1 << NARROW_BITS) - 1) : shownLow;
   }
 
   // ---- gates: to be used under the mount's rename lock, shared or exclusive ------------------------------------------------------------

@@ -147,7 +147,7 @@ export function takeAttributes(m: Mount, node: number): number {
 }
 
 function fromUpper(m: Mount, directory: number, dentry: number, node: number, place: number, several: boolean): void {
-  const { i32, u32, table, names } = m;
+  const { i32, table, names } = m;
   const name = table.name(dentry);
   const { value } = m.scratch;
   m.setFlags(node, InodeFlags.UPPER);
@@ -171,9 +171,9 @@ function fromUpper(m: Mount, directory: number, dentry: number, node: number, pl
     if (m.lowerCount(node) > 0) m.setFlags(node, InodeFlags.MERGED);
     return;
   }
-  const shownHigh = m.inoHigh(u32[(m.scratch.stat + StatRecord.ino + 4) >> 2], -1);
-  if (i32[node + Inode.INO_LOW] !== i32[(m.scratch.stat + StatRecord.ino) >> 2] || i32[node + Inode.INO_HIGH] !== shownHigh)
-    m.setFlags(node, InodeFlags.OWN_INO);
+  const ino = (m.scratch.stat + StatRecord.ino) >> 2;
+  const [low, high] = [m.inoLow(i32[ino], i32[ino + 1], -1), m.inoHigh(i32[ino], i32[ino + 1], -1)];
+  if (i32[node + Inode.INO_LOW] !== low || i32[node + Inode.INO_HIGH] !== high) m.setFlags(node, InodeFlags.OWN_INO);
   if (!owned) return;
   if (m.isRegular(node)) {
     if ((i32[dentry + Dentry.FLAGS] & DentryFlags.TYPE_MASK) << 12 !== Mode.REGULAR) m.setFlags(node, InodeFlags.FAKE_WHITEOUT);

@@ -1,6 +1,7 @@
 /**
- * READDIR and READDIRPLUS, stateless: the cookie is (serial of the dentry, its record), so that going on needs no search, and a serial that
- * is gone is followed by the next higher one. "." and ".." have the cookies 1 and 2.
+ * READDIR and READDIRPLUS, stateless: the cookie is the serial of the dentry, and a serial that is gone is followed by the next higher one. "." and ".." have the
+ * cookies 1 and 2. Cookies have 31 bits: 32-bit programs without large file support take no more (readdir(3), EOVERFLOW). So that going on needs no search, the
+ * table remembers where listings have ended last.
  */
 import { Errno } from '../errno';
 import { DirentType } from '../layers/disk';
@@ -12,7 +13,7 @@ import { forgetNodeid, isShared, sharedDirectory, sharedEntry } from './image';
 import type { Mount } from './mount';
 import { attributes, attrSeconds, directoryOf, nodeOf } from './node';
 import { dropStats, statsOf } from './stats';
-import { Dentry, DentryFlags, Inode, InodeFlags, MountFlags } from './table/layout';
+import { Control, Dentry, DentryFlags, Inode, InodeFlags, MountFlags } from './table/layout';
 
 /** OPENDIR: without state, and the kernel may keep what it read. ENOSYS says so once for the whole mount, where the kernel knows that. */
 export function opendir(m: Mount, node: number, reply: Reply): number {
@@ -60,13 +61,17 @@ function list(m: Mount, op: Readdir, reply: Reply, directory: number, unused: nu
   if ((m.nodeFlags(directory) & InodeFlags.GONE) !== 0) return 0;
   if (op.offsetHigh === 0 && op.offsetLow < 2 && !dots(m, op, reply, directory)) return 0;
   const stats = op.plus ? statsOf(m, directory) : 0;
-  for (let dentry = after(m, directory, op.offsetLow, op.offsetHigh); dentry !== 0; dentry = i32[dentry + Dentry.NEXT]) {
+  let last = 0;
+  let dentry = after(m, directory, op.offsetLow, op.offsetHigh);
+  for (; dentry !== 0; dentry = i32[dentry + Dentry.NEXT]) {
     const flags = i32[dentry + Dentry.FLAGS];
     if ((flags & (DentryFlags.WHITEOUT | DentryFlags.HIDDEN)) !== 0) continue;
     const fits = op.plus ? plus(m, reply, directory, dentry, stats, unused) : plain(m, reply, dentry, flags);
-    if (!fits) return 0;
+    if (!fits) break;
+    last = dentry;
   }
-  dropStats(m, directory);
+  if (last !== 0) i32[position(directory, i32[last + Dentry.COOKIE])] = last;
+  if (dentry === 0) dropStats(m, directory);
   return 0;
 }
 
@@ -88,19 +93,26 @@ function dots(m: Mount, op: Readdir, reply: Reply, directory: number): boolean {
 
 /** The first dentry behind a cookie; a cookie may be anything: lseek(2) lets a program make one up. */
 function after(m: Mount, directory: number, low: number, high: number): number {
-  const { i32, table } = m;
-  if (high === 0) return i32[directory + Inode.FIRST];
-  const record = low >>> 0;
-  if (table.allocator.isCell(record) && i32[record + Dentry.PARENT] === directory && i32[record + Dentry.COOKIE] === high) {
-    if (
-      (i32[record + Dentry.FLAGS] & DentryFlags.DEAD) === 0 &&
-      table.find(directory, table.name(record), table.nameLength(record)) === record
-    )
-      return i32[record + Dentry.NEXT];
-  }
+  const { i32 } = m;
+  if (high !== 0) return 0;
+  if (low <= 2) return i32[directory + Inode.FIRST];
+  const known = i32[position(directory, low)];
+  if (isAt(m, known, directory, low)) return i32[known + Dentry.NEXT];
   let dentry = i32[directory + Inode.FIRST];
-  while (dentry !== 0 && i32[dentry + Dentry.COOKIE] <= high) dentry = i32[dentry + Dentry.NEXT];
+  while (dentry !== 0 && i32[dentry + Dentry.COOKIE] <= low) dentry = i32[dentry + Dentry.NEXT];
   return dentry;
+}
+
+/** Word where the dentry is remembered that a listing of the directory has ended with; another may have taken its place. */
+function position(directory: number, serial: number): number {
+  return Control.POSITIONS + ((Math.imul(directory >>> 3, 0x9e3779b1) ^ Math.imul(serial, 0x85ebca6b)) >>> 22);
+}
+
+/** Is this, which may be anything by now, the directory's dentry with the serial? */
+function isAt({ i32, table }: Mount, dentry: number, directory: number, serial: number): boolean {
+  if (!table.allocator.isCell(dentry) || i32[dentry + Dentry.PARENT] !== directory || i32[dentry + Dentry.COOKIE] !== serial) return false;
+  if ((i32[dentry + Dentry.FLAGS] & DentryFlags.DEAD) !== 0) return false;
+  return table.find(directory, table.name(dentry), table.nameLength(dentry)) === dentry;
 }
 
 function plain(m: Mount, reply: Reply, dentry: number, flags: number): boolean {
@@ -109,8 +121,8 @@ function plain(m: Mount, reply: Reply, dentry: number, flags: number): boolean {
   return reply.dirent(
     i32[dentry + Dentry.INO_LOW],
     i32[dentry + Dentry.INO_HIGH],
-    dentry,
     i32[dentry + Dentry.COOKIE],
+    0,
     type,
     table.name(dentry),
     table.nameLength(dentry),
@@ -139,8 +151,8 @@ function plus(m: Mount, reply: Reply, directory: number, dentry: number, stats: 
         scratch.stat,
         i32[dentry + Dentry.INO_LOW],
         i32[dentry + Dentry.INO_HIGH],
-        dentry,
         i32[dentry + Dentry.COOKIE],
+        0,
         i32[dentry + Dentry.FLAGS] & DentryFlags.TYPE_MASK,
         table.name(dentry),
         table.nameLength(dentry),
@@ -152,18 +164,5 @@ function plus(m: Mount, reply: Reply, directory: number, dentry: number, stats: 
   }
   const [low, high] = [i32[dentry + Dentry.INO_LOW], i32[dentry + Dentry.INO_HIGH]];
   const type = i32[dentry + Dentry.FLAGS] & DentryFlags.TYPE_MASK;
-  return reply.direntPlus(
-    0,
-    0,
-    0,
-    0,
-    0,
-    low,
-    high,
-    dentry,
-    i32[dentry + Dentry.COOKIE],
-    type,
-    table.name(dentry),
-    table.nameLength(dentry),
-  );
+  return reply.direntPlus(0, 0, 0, 0, 0, low, high, i32[dentry + Dentry.COOKIE], 0, type, table.name(dentry), table.nameLength(dentry));
 }

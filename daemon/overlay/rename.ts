@@ -111,7 +111,8 @@ function moveAndLeave(m: Mount, op: Rename, source: End, target: End): number {
   const name = Buffer.from(u8.subarray(built, u8.indexOf(0, built) + 1));
   let result = buildFakeWhiteout(m, op, source.directory, built);
   if (result < 0) return result;
-  const [low, high] = [i32[scratch.stat >> 2], m.inoHigh(i32[(scratch.stat >> 2) + 1], -1)];
+  const ino = scratch.stat >> 2;
+  const [low, high] = [m.inoLow(i32[ino], i32[ino + 1], -1), m.inoHigh(i32[ino], i32[ino + 1], -1)];
   const vacant = target.node === 0;
   result = moveLocked(m, op, source, target);
   u8.set(name, scratch.path);

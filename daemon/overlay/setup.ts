@@ -413,9 +413,8 @@ function fillRoot(context: WorkerContext, m: Mount, layers: number): void {
   // the root's number is its topmost lower's, whether there is an upper or not
   const result = m.lowers[0].stat(m.lowers[0].root, m.names.empty, context.scratch.stat);
   if (result < 0) fail('cannot read the topmost lower directory', result, 'it must exist and be readable');
-  const high = m.inoHigh(u32[(context.scratch.stat + StatRecord.ino + 4) >> 2], 0);
   u32.copyWithin(root + Inode.ATTR, context.scratch.stat >> 2, (context.scratch.stat + StatRecord.SIZE) >> 2);
-  i32[root + Inode.INO_HIGH] = high;
+  m.putNumber(root + Inode.INO_LOW, i32[root + Inode.INO_LOW], i32[root + Inode.INO_HIGH], 0);
   const taken = m.lowers[0].isImplicit(m.lowers[0].root) ? takeAttributes(m, root) : 0;
   if (taken < 0) fail('cannot read a lower', taken, 'it must exist and be readable');
   let flags = InodeFlags.ROOT;

@@ -5,7 +5,7 @@
 import fs from 'node:fs';
 import path from 'node:path';
 import t from 'tap';
-import { build, dir, file, hard, type Tree } from '../support/layers.js';
+import { build, dir, file, hard, symlink, type Tree } from '../support/layers.js';
 import { leftBehind, removeDirectory, temporaryDirectory } from '../support/leaks.js';
 import { must, run, unmount } from '../support/mounts.js';
 import { script } from '../support/script.js';
@@ -139,6 +139,42 @@ t.test('whoever changes every file that a directory shows sees each once, and co
   const lower = Object.fromEntries(Array.from({ length: 1000 }, (_, i) => [`d/f${i}`, 'x']));
   await mounted('plyfs', [lower], (mount) => changeEach(mount, 'of a lower', 1000));
 });
+
+// ---- 32-bit programs -----------------------------------------------------------------------------------------------------------------------
+
+const NUMBERS = String.raw`
+import ctypes, os, sys
+libc = ctypes.CDLL(None, use_errno=True)
+libc.opendir.restype = libc.readdir.restype = ctypes.c_void_p
+libc.readdir.argtypes = libc.telldir.argtypes = [ctypes.c_void_p]
+libc.telldir.restype = ctypes.c_long
+numbers, cookies = set(), []
+for directory in sys.argv[1:]:
+    stream = libc.opendir(directory.encode())
+    while libc.readdir(stream): cookies.append(libc.telldir(stream))
+    numbers.add(os.stat(directory).st_ino)
+    with os.scandir(directory) as entries:
+        for entry in entries:
+            assert entry.inode() == entry.stat(follow_symlinks=False).st_ino, entry.path
+            numbers.add(entry.inode())
+print(len(numbers), max(numbers) < 2**32, len(cookies), max(cookies) < 2**31)`;
+
+t.test(
+  'inode numbers and positions in directories have room in a 32-bit program that knows no more (readdir(3), stat(2): EOVERFLOW)',
+  async (t) => {
+    const [low, high] = ['low', 'high'].map((which) => Object.fromEntries(Array.from({ length: 300 }, (_, i) => [`d/${which}${i}`, 'x'])));
+    await mounted('plyfs', [high, { ...low, 'd/s': symlink('low0'), 'd/h': hard('d/low1') }], async (mount) => {
+      const steps = 'write d/new 1 flags=O_CREAT\nwrite d/low2 1 flags=O_APPEND\nrename d/low3 d/moved\nmkdir d/e\nlink d/new d/newer';
+      t.same([...new Set(errors(await play(mount, steps)))], ['ok']);
+      const numbers = (): Promise<string> => must('python3', ['-c', NUMBERS, mount.mountpoint, path.join(mount.mountpoint, 'd')]);
+      // 2 directories, 600 files, s, new, e
+      const expected = '605 True 610 True\n';
+      t.equal(await numbers(), expected);
+      await mount.remount();
+      t.equal(await numbers(), expected, 'mounted again');
+    });
+  },
+);
 
 // ---- deep ------------------------------------------------------------------------------------------------------------------------------
 

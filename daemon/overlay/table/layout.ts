@@ -51,6 +51,7 @@ export const enum Control {
   /** ring of 64 (unique low, unique high) */ INTERRUPTS = 128,
   /** 16 words per size class */ CLASSES = 256,
   /** 16 words per worker */ WORKERS = 512,
+  /** 1024 words: dentries that listings have ended with, to go on from (overlay/readdir.ts) */ POSITIONS = 1024,
   /** 64 words per mount */ MOUNTS = 2048,
   JOBS = 2048 + 256 * 64,
   STRIPES = JOBS + 1024 * 32,
@@ -249,7 +250,7 @@ export const enum Dentry {
   NEXT = 3,
   PREVIOUS = 4,
   /**
-   * Serial within the directory, from 1 to 2^31 - 1, rising along it. Names that come after it was loaded are put in front: who reads on does not see them, and comes to an end
+   * Serial within the directory, from 3 to 2^31 - 1, rising along it. Names that come after it was loaded are put in front: who reads on does not see them, and comes to an end
    * whatever it makes of what it reads. Never used again while the directory's node lives, but by a new name of the same file, and after a billion new names.
    */
   COOKIE = 5,
@@ -267,6 +268,7 @@ export const enum Dentry {
 export const enum DentryFlags {
   TYPE_MASK = 15,
   /** its lowers but the bottom one have been asked, and none of them has a mark of an overlay */ UNMARKED = 1 << 4,
+  /** while loading: of an upper that nobody has written a number for; a lower that it was made of gives it its own */ UNNUMBERED = 1 << 5,
   /** the name does not exist, and the upper holds a whiteout for it */ WHITEOUT = 1 << 8,
   /** the upper holds the name (itself, not a whiteout) */ UPPER = 1 << 9,
   /** a lower holds it, so that removing it takes a whiteout */ LOWER = 1 << 10,

@@ -18,6 +18,8 @@ function statWord(dentry: number, nameLength: number): number {
 
 /** Serial of the first name of a directory that is loaded: as many can come after it as before. */
 const FIRST_SERIAL = 1 << 30;
+/** The smaller ones are the cookies of "." and "..". */
+const LEAST_SERIAL = 3;
 
 export class Table {
   readonly u8: Uint8Array;
@@ -179,7 +181,7 @@ export class Table {
   private serialInFront(directory: number): number {
     const { i32 } = this;
     const lowest = i32[directory + Inode.COOKIE] || FIRST_SERIAL;
-    if (lowest > 1) return lowest - 1;
+    if (lowest > LEAST_SERIAL) return lowest - 1;
     let serial = FIRST_SERIAL;
     for (let dentry = i32[directory + Inode.FIRST]; dentry !== 0; dentry = i32[dentry + Dentry.NEXT])
       i32[dentry + Dentry.COOKIE] = serial++;
