@@ -47,6 +47,8 @@ export function getxattr(m: Mount, op: Getxattr, reply: Reply): number {
   const place = holder.place(node);
   if (place < 0) return place;
   const length = holder.placeFiles.getxattr(holder.placeFd, holder.placeName, name, reply.data, Math.min(op.size, reply.capacity));
+  // what lies where there are no ACLs has none: any other error would be that of whoever opens it (fuse_get_inode_acl)
+  if (length === -Errno.EOPNOTSUPP && m.has(MountFlags.POSIX_ACL) && isAcl(m, op.name)) return -Errno.ENODATA;
   if (length < 0) return length;
   if (op.size > 0 && m.view?.maps === true && isAcl(m, op.name)) showAcl(m, reply.data, length);
   if (op.size === 0) reply.xattrSize(length);

@@ -6,7 +6,7 @@ import fs from 'node:fs';
 import path from 'node:path';
 import t from 'tap';
 import { build, sparse, type Tree } from '../support/layers.js';
-import { leftBehind } from '../support/leaks.js';
+import { leftBehind, removeDirectory, temporaryDirectory } from '../support/leaks.js';
 import { disk, type Disk, type Kind } from '../support/loops.js';
 import { must } from '../support/mounts.js';
 import { script } from '../support/script.js';
@@ -103,6 +103,36 @@ t.test('inode numbers are unique across layers on different file systems', async
       await mounted.teardown();
     }
   });
+});
+
+t.test('a lower on a file system that has no ACLs', async (t) => {
+  const base = temporaryDirectory();
+  const lower = path.join(base, 'lower');
+  fs.mkdirSync(lower);
+  await must('mount', ['-t', 'ramfs', 'ramfs', lower]);
+  try {
+    await must('sh', ['-c', 'mkdir d && echo of-another >d/f && echo more >d/g && chown -R 1:1 .'], { cwd: lower });
+    for (const readOnly of [false, true]) {
+      const mounted = await target('plyfs').setup([lower], { readOnly });
+      try {
+        const file = path.join(mounted.mountpoint, 'd', 'f');
+        const other = ['--reuid=65534', '--regid=65534', '--clear-groups'];
+        t.equal(await must('cat', [file]), 'of-another\n', `root reads it${readOnly ? ', read-only' : ''}`);
+        t.equal(await must('setpriv', [...other, 'cat', file]), 'of-another\n', 'so does anybody');
+        t.equal(await must('setpriv', [...other, 'ls', path.dirname(file)]), 'f\ng\n', 'and lists its directory');
+        if (readOnly) continue;
+        await must('sh', ['-c', 'echo 1 >>d/f && setfacl -m u:65534:rw d/f && setpriv "$@" sh -c "echo 2 >>d/f"', 'sh', ...other], {
+          cwd: mounted.mountpoint,
+        });
+        t.equal(await must('cat', [file]), 'of-another\n1\n2\n', 'its copy takes ACLs where the upper does');
+      } finally {
+        await mounted.teardown();
+      }
+    }
+  } finally {
+    await must('umount', [lower]);
+    await removeDirectory(base);
+  }
 });
 
 t.test('xattr values of 64 KiB, on an upper that holds them', async (t) => {
