@@ -7,7 +7,8 @@
 import fs from 'node:fs';
 import { join } from 'node:path';
 import { type How, OwnMount } from '../daemon/mounts/mount';
-import { furtherOptions, OptionError, parseOptions, shown } from '../daemon/mounts/options';
+import { furtherOptions, isRemount, OptionError, parseOptions, shown } from '../daemon/mounts/options';
+import { remount } from '../daemon/mounts/remount';
 import { usualSocket } from '../daemon/runtime';
 import { type Arguments, HELP, parseArguments, UsageError } from './arguments';
 
@@ -40,6 +41,10 @@ function openLog(args: Arguments): number | undefined {
 }
 
 async function mount(args: Arguments): Promise<number> {
+  if (isRemount(args.options)) {
+    if (!args.fake) remount(args.target, args.options);
+    return 0;
+  }
   const options = parseOptions(args.options);
   if (args.fake) return 0;
   if (args.debug) options.logLevel = 'debug';

@@ -9,6 +9,8 @@ export interface MountEntry {
   point: string;
   type: string;
   source: string;
+  /** those of the mount, between commas: ro, nosuid and the like */
+  options: string;
 }
 
 export const PLYFS = 'fuse.plyfs';
@@ -29,6 +31,7 @@ export function mountTable(pid: number | 'self' = 'self'): MountEntry[] {
         point: unescaped(fields[4] ?? ''),
         type: fields[dash + 1] ?? '',
         source: unescaped(fields[dash + 2] ?? ''),
+        options: fields[5] ?? '',
       };
     });
 }

@@ -146,8 +146,10 @@ const path =
     set(options, value, name);
   };
 
+type FlagSetter = (options: { flags: number }) => void;
+
 const flag =
-  (bits: number, on = true): Setter =>
+  (bits: number, on = true): FlagSetter =>
   (options) => {
     options.flags = on ? options.flags | bits : options.flags & ~bits;
   };
@@ -175,6 +177,33 @@ const mapping =
 
 /** fuse-overlayfs has numbers where there could be a word: 0 is no. */
 const zeroOrOne = (set: (options: Parsed, on: boolean) => void): Setter => number(0, 1, (options, value) => set(options, value === 1));
+
+/** What is mount(2)'s alone. */
+const FLAGS: Readonly<Record<string, FlagSetter>> = {
+  ro: flag(MountFlag.RDONLY),
+  rw: flag(MountFlag.RDONLY, false),
+  nosuid: flag(MountFlag.NOSUID),
+  suid: flag(MountFlag.NOSUID, false),
+  nodev: flag(MountFlag.NODEV),
+  dev: flag(MountFlag.NODEV, false),
+  noexec: flag(MountFlag.NOEXEC),
+  exec: flag(MountFlag.NOEXEC, false),
+  noatime: flag(MountFlag.NOATIME),
+  atime: flag(MountFlag.NOATIME, false),
+  nodiratime: flag(MountFlag.NODIRATIME),
+  diratime: flag(MountFlag.NODIRATIME, false),
+  relatime: flag(MountFlag.RELATIME),
+  norelatime: flag(MountFlag.RELATIME, false),
+  strictatime: flag(MountFlag.STRICTATIME),
+  nostrictatime: flag(MountFlag.STRICTATIME, false),
+  lazytime: flag(MountFlag.LAZYTIME),
+  nolazytime: flag(MountFlag.LAZYTIME, false),
+  nosymfollow: flag(MountFlag.NOSYMFOLLOW),
+  symfollow: flag(MountFlag.NOSYMFOLLOW, false),
+  sync: flag(MountFlag.SYNCHRONOUS),
+  async: flag(MountFlag.SYNCHRONOUS, false),
+  dirsync: flag(MountFlag.DIRSYNC),
+};
 
 const SETTERS: Readonly<Record<string, Setter>> = {
   lowerdir: path((options, value, name) => {
@@ -222,29 +251,7 @@ const SETTERS: Readonly<Record<string, Setter>> = {
   driver: words(DRIVERS, (options, word) => (options.driver = word)),
   log_level: words(LOG_LEVELS, (options, word) => (options.logLevel = word)),
 
-  ro: flag(MountFlag.RDONLY),
-  rw: flag(MountFlag.RDONLY, false),
-  nosuid: flag(MountFlag.NOSUID),
-  suid: flag(MountFlag.NOSUID, false),
-  nodev: flag(MountFlag.NODEV),
-  dev: flag(MountFlag.NODEV, false),
-  noexec: flag(MountFlag.NOEXEC),
-  exec: flag(MountFlag.NOEXEC, false),
-  noatime: flag(MountFlag.NOATIME),
-  atime: flag(MountFlag.NOATIME, false),
-  nodiratime: flag(MountFlag.NODIRATIME),
-  diratime: flag(MountFlag.NODIRATIME, false),
-  relatime: flag(MountFlag.RELATIME),
-  norelatime: flag(MountFlag.RELATIME, false),
-  strictatime: flag(MountFlag.STRICTATIME),
-  nostrictatime: flag(MountFlag.STRICTATIME, false),
-  lazytime: flag(MountFlag.LAZYTIME),
-  nolazytime: flag(MountFlag.LAZYTIME, false),
-  nosymfollow: flag(MountFlag.NOSYMFOLLOW),
-  symfollow: flag(MountFlag.NOSYMFOLLOW, false),
-  sync: flag(MountFlag.SYNCHRONOUS),
-  async: flag(MountFlag.SYNCHRONOUS, false),
-  dirsync: flag(MountFlag.DIRSYNC),
+  ...FLAGS,
 
   // fuse-overlayfs's own, without an effect here: there is a worker for every CPU, every write reaches the upper before it is answered, inode numbers cost
   // nothing, and labels are the kernel's to give (fuse-overlayfs does nothing with context either).
@@ -255,7 +262,7 @@ const SETTERS: Readonly<Record<string, Setter>> = {
 
   remount: () => {
     throw new OptionError(
-      'a mount cannot be given other options: unmount it and mount it again (`mount -i -o remount,ro TARGET` changes what mount(8) alone does: ro, rw, nosuid, noexec and the like)',
+      'a mount cannot be given other layers or options: unmount it and mount it again (mount(8) changes its flags: `mount -o remount,ro TARGET`)',
     );
   },
 
@@ -305,6 +312,18 @@ export function parseOptions(text: string): MountOptions {
     settled.squashGid ??= 0;
   }
   return settled;
+}
+
+/** Is it about a mount that is there already (mount(8))? `text` is a byte string. */
+export function isRemount(text: string): boolean {
+  return splitOptions(text).includes('remount');
+}
+
+/** MS_* flags of mount(2), as the text changes them. The rest of it is ignored, as the kernel's overlayfs does in a remount. */
+export function changeFlags(flags: number, text: string): number {
+  const changed = { flags };
+  for (const option of splitOptions(text)) if (Object.hasOwn(FLAGS, option)) FLAGS[option](changed);
+  return changed.flags;
 }
 
 /** What else the text says than the directories; a byte string. */
