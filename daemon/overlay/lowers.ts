@@ -10,6 +10,7 @@ import { writeAscii } from '../layers/names';
 import { StatRecord } from '../layers/records';
 import { asked, LayerError } from './failure';
 import { Blob, Dentry, DentryFlags, LowerHandle } from './table/layout';
+import { lowOf } from './inode-numbers';
 import type { Mount } from './mount';
 
 /** A lower directory: layer index and path below the layer's root, without a leading slash. */
@@ -115,7 +116,7 @@ export function childLowers(m: Mount, parent: number, dentry: number): number[] 
 function listedHandle(m: Mount, parent: number, position: number, dentry: number): number {
   const { i32 } = m;
   if ((i32[dentry + Dentry.FLAGS] & DentryFlags.UPPER) !== 0) return enter(m, parent, position, dentry);
-  return FIRST_ROW + m.lowOf(i32[dentry + Dentry.INO_LOW], i32[dentry + Dentry.INO_HIGH]);
+  return FIRST_ROW + lowOf(i32[dentry + Dentry.INO_LOW], i32[dentry + Dentry.INO_HIGH]);
 }
 
 function enter(m: Mount, parent: number, position: number, dentry: number): number {

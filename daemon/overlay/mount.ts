@@ -11,6 +11,7 @@ import { Override, OVERRIDES } from '../layers/override-names';
 import { Errno } from '../errno';
 import { FdCache } from './fd-cache';
 import { isShared, ownNode } from './image';
+import { shownHigh, shownLow } from './inode-numbers';
 import {
   Blob,
   Dentry,
@@ -27,10 +28,6 @@ import {
 import type { Table } from './table/table';
 import { View, viewSeconds } from './view';
 import type { Scratch, WorkerContext } from './worker';
-
-/** Numbers of inodes up to 134 million, of an upper and thirty lowers, are shown in 32 bits. */
-const NARROW_BITS = 27;
-const NARROW_SLOTS = 31;
 
 export class Mount {
   readonly table: Table;
@@ -268,36 +265,26 @@ export class Mount {
     return this.i32[this.i32[directory + Inode.LOWERS] + Blob.DATA + LOWER_WORDS * position + 2] === (LowerHandle.UNMARKED as number);
   }
 
-  // ---- inode numbers: (slot of the layer counted from the bottom, its inode number); design.md section 4 -------------------------------
-  // Where both are small they share 32 bits: 32-bit programs without large file support get EOVERFLOW for more (stat(2), readdir(3)). Else the slot is in the highest bits.
+  // ---- inode numbers as they are shown (inode-numbers.ts) ----------------------------------------------------------------------------------
 
   private slot(layer: number): number {
     return this.layerFds.length - layer;
   }
 
-  private isNarrow(low: number, high: number, layer: number): boolean {
-    return high === 0 && low >>> NARROW_BITS === 0 && this.slot(layer) <= NARROW_SLOTS;
-  }
-
   /** Low word of the number shown for the inode (low, high) of lower `layer`, or of the upper (layer -1). */
   inoLow(low: number, high: number, layer: number): number {
-    return this.isNarrow(low, high, layer) ? low | (this.slot(layer) << NARROW_BITS) : low | 0;
+    return shownLow(low, high, this.slot(layer));
   }
 
   /** The high word of it. */
   inoHigh(low: number, high: number, layer: number): number {
-    return this.isNarrow(low, high, layer) ? 0 : high ^ (this.slot(layer) << 16);
+    return shownHigh(low, high, this.slot(layer));
   }
 
   /** Writes both to two words of the table. */
   putNumber(word: number, low: number, high: number, layer: number): void {
     this.i32[word] = this.inoLow(low, high, layer);
     this.i32[word + 1] = this.inoHigh(low, high, layer);
-  }
-
-  /** Low word of an inode's number in its layer, of the number shown. */
-  lowOf(shownLow: number, shownHigh: number): number {
-    return shownHigh === 0 ? shownLow & ((1 << NARROW_BITS) - 1) : shownLow;
   }
 
   // ---- gates: to be used under the mount's rename lock, shared or exclusive ------------------------------------------------------------
