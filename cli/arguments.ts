@@ -36,6 +36,7 @@ Options (others, and empty ones, are ignored):
   upperdir=DIR      where changes go; without it the mount is read-only
   workdir=DIR       an empty directory on the file system of upperdir, needed with it
   ro, rw, nodev, nosuid, noexec, noatime, ...   as for mount(8); root's mounts allow devices and setuid unless told otherwise
+  remount           change these of a mount that is there, as in -o remount,ro; all else of it stays
   volatile          sync nothing: fast, and what a crash of the machine leaves is not to be used
   redirect_dir=on|off   directories of lower layers can be renamed (on)
   metacopy=on|off   chmod, chown and the like copy no data (on)
