@@ -136,7 +136,7 @@ function change(table: Table, shared: Names, name: number, at: number): void {
 function walk(table: Table, directory: number): Set<number> {
   const { i32 } = table;
   const seen = new Set<number>();
-  let cookie = 0;
+  let cookie = 2; // those of "." and ".."
   let previous = 0;
   for (let at = i32[directory + Inode.FIRST]; at !== 0; at = i32[at + Dentry.NEXT]) {
     assert(i32[at + Dentry.PREVIOUS] === previous, () => 'the chain of a directory is broken');
@@ -239,7 +239,7 @@ export const scenarios: Record<string, Scenario> = {
       const behind = names([...walk(table, directory)].filter((dentry) => i32[dentry + Dentry.COOKIE] > cookie));
       assert(behind === 'fh', () => `who reads on behind a sees ${behind}`);
       // no serials are left in front
-      i32[directory + Inode.COOKIE] = 1;
+      i32[directory + Inode.COOKIE] = 3;
       add('ij', 'jicegdafh');
       for (const dentry of walk(table, directory)) table.removeDentry(dentry);
       add('k', 'k');
