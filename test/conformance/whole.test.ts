@@ -107,6 +107,32 @@ t.test('two names that the kernel gave a file have one number, whichever directo
   }
 });
 
+t.test('what the kernel copied up has the number of its lower, and what it made one of its own', async (t) => {
+  const names = ['d', 'd/sub', 'd/sub/f', 'd/g'];
+  const numbers = (mount: Mounted, of: readonly string[]): number[] =>
+    of.map((name) => fs.lstatSync(path.join(mount.mountpoint, name)).ino);
+  await mounted('plyfs', [{ 'd/sub/f': 'x', 'd/g': 'y' }], async (before) => {
+    const untouched = numbers(before, names);
+    await before.unmount();
+    await mounted('kernel-overlay', before.lowers, async (kernel) => {
+      const change = 'chmod 700 d d/sub && echo more | tee -a d/sub/f d/g && mkdir d/new && echo >d/sub/new';
+      await must('sh', ['-c', change], { cwd: kernel.mountpoint });
+      await kernel.unmount();
+      await mounted(
+        'plyfs',
+        before.lowers,
+        (ours) => {
+          t.same(numbers(ours, names), untouched);
+          const all = numbers(ours, [...names, 'd/new', 'd/sub/new']);
+          t.equal(new Set(all).size, all.length);
+          return Promise.resolve();
+        },
+        { upper: { upper: kernel.upper, work: kernel.work } },
+      );
+    });
+  });
+});
+
 // ---- changing while reading --------------------------------------------------------------------------------------------------------------
 
 const CHANGE_EACH = String.raw`
